@@ -1,0 +1,1 @@
+//! The benches lie in `benches/`; this library is empty.

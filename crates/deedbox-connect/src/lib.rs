@@ -1,0 +1,1 @@
+//! How a person and an organisation meet: invitation, agreement signed by both, sessions bound to it

@@ -1,0 +1,1 @@
+//! Permissions, prohibitions, mandates and bases; the evaluator that decides which fields may leave; pure

@@ -1,0 +1,1 @@
+//! SD-CWT credentials: issue, hold, present with key binding, verify

@@ -1,0 +1,1 @@
+//! Views for other ecosystems: import of JSON documents and FHIR bundles into fields with provenance

@@ -1,0 +1,1 @@
+//! The words deedbox is spoken in, without cryptography: ids, time, field paths, assurance, provenance

@@ -1,0 +1,1 @@
+//! The encrypted record format: container, keys, slots, signed heads, bundle

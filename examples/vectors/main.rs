@@ -1,0 +1,2 @@
+//! Judges vector files: `cargo run --release --example vectors -- SUITE FILE...`.
+fn main() {}

@@ -1,0 +1,27 @@
+//! The bodies of all fuzz targets, one module a crate: `fn <target>(data: &[u8])`, which panics where the target's
+//! property does not hold. `fuzz_targets/<target>.rs` is one macro call; `tests/replay.rs` runs every tracked seed.
+
+/// Makes the `main` of one fuzz target: libFuzzer's under `cfg(fuzzing)`, elsewhere one that replays the files named
+/// as arguments.
+#[macro_export]
+macro_rules! target {
+    ($body:path) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| $body(data));
+        #[cfg(not(fuzzing))]
+        fn main() -> std::io::Result<()> {
+            for file in std::env::args_os().skip(1) {
+                $body(&std::fs::read(file)?);
+            }
+            Ok(())
+        }
+    };
+}
+
+/// A fuzz target: its name and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target, by name; a target that is not listed here is not replayed, and a test says so.
+pub const TARGETS: &[Target] = &[
+    // keep sorted by name
+];
