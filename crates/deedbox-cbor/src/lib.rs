@@ -1,1 +1,65 @@
-//! Strict, deterministic CBOR (RFC 8949): zero-copy reader with spans, writer, serde at the edges
+//! Strict, deterministic CBOR (RFC 8949).
+//!
+//! [`read`] checks a document once, in one pass; after that every [`Item`] is a span of the received bytes and reading it
+//! can't fail. [`Writer`] makes the deterministic form (RFC 8949 §4.2.1), and with the feature `serde` the module `bridge` carries
+//! typed application values.
+//!
+//! ```
+//! use deedbox_cbor::{CborError, Limits, Order, Writer, read};
+//!
+//! let mut writer = Writer::new();
+//! writer.map(|map| {
+//!     map.int(1, |w| { w.text("deed box"); });
+//!     map.int(2, |w| { w.array(2).uint(7).bytes(&[0xde, 0xed]); });
+//! });
+//! let bytes = writer.into_vec();
+//!
+//! let item = read(&bytes, Order::Canonical, &Limits::new(1024))?;
+//! let mut fields = item.as_map().ok_or("a map")?.fields();
+//! assert_eq!(fields.required(1).and_then(|item| item.as_str()), Some("deed box"));
+//! let list = fields.required(2).ok_or("a list")?;
+//! assert_eq!(list.bytes(), [0x82, 0x07, 0x42, 0xde, 0xed]); // as received: to be hashed or verified
+//! fields.finish().ok_or("nothing else")?;
+//!
+//! // The long form of 7 is refused, so one value has one encoding.
+//! assert!(matches!(read(&[0x18, 0x07], Order::Any, &Limits::new(1024)), Err(CborError::NonPreferred { offset: 0 })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Roles
+//!
+//! - [`Order::Canonical`] reads deedbox's own formats: map keys must stand in bytewise order.
+//! - [`Order::Any`] reads other people's objects, most of which are unsorted; two equal keys are refused all the same.
+//! - [`ItemBuf`] keeps a value whose meaning is somebody else's.
+//!
+//! # What it does not protect
+//!
+//! Strictness is about bytes, not meaning: whether a member must be there is for the caller to say, with [`Fields`]. Tags
+//! and `undefined` are kept, bignums are not interpreted.
+//!
+//! # Features
+//!
+//! `std` (default); `serde`: the module `bridge`. Without `std` the crate needs `alloc`.
+//!
+//! What is refused, and how it is named, is specified in `docs/format/cbor.md`.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+#[cfg(feature = "serde")]
+pub mod bridge;
+
+mod error;
+mod float;
+mod head;
+mod item;
+mod limits;
+mod read;
+mod write;
+
+pub use error::CborError;
+pub use item::{Array, Fields, Item, ItemBuf, Items, Kind, Map, Pairs};
+pub use limits::{Limits, Order};
+pub use read::{Sequence, read, read_first, read_sequence};
+pub use write::{MapWriter, Writer};

@@ -1,0 +1,1 @@
+//! Typed application values through serde: read strictly, written deterministically.
