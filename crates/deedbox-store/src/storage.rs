@@ -1,0 +1,186 @@
+//! The trait every backend implements, and its boxed twin.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+
+use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName};
+
+use crate::error::StorageError;
+use crate::types::{
+    Commit, CommitOutcome, Cursor, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged, Quota, RowKey,
+    Snapshot, Swap, Table, Usage, Versioned,
+};
+
+macro_rules! operations {
+    ($( $(#[$doc:meta])* fn $name:ident<$lt:lifetime>($( $arg:ident: $ty:ty),*) -> $out:ty; )*) => {
+        /// Opaque bytes in order. Every operation names one store, and nothing spans stores. The rules that every
+        /// backend keeps are on the crate's front page; the conformance kit checks them.
+        ///
+        /// No method panics, whatever its arguments, and none needs an async runtime.
+        pub trait Storage: Send + Sync + 'static {
+            $(
+                $(#[$doc])*
+                fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> impl Future<Output = Result<$out, StorageError>> + Send;
+            )*
+        }
+
+        /// [`Storage`] behind a pointer, for callers that choose the backend at run time. Every `Storage` is one.
+        pub trait DynStorage: Send + Sync + 'static {
+            $(
+                /// The twin of the [`Storage`] method of this name.
+                fn $name<$lt>(&$lt self $(, $arg: $ty)*)
+                -> Pin<Box<dyn Future<Output = Result<$out, StorageError>> + Send + $lt>>;
+            )*
+        }
+
+        impl<S: Storage> DynStorage for S {
+            $(
+                fn $name<$lt>(&$lt self $(, $arg: $ty)*)
+                -> Pin<Box<dyn Future<Output = Result<$out, StorageError>> + Send + $lt>> {
+                    Box::pin(Storage::$name(self $(, $arg)*))
+                }
+            )*
+        }
+
+        /// The operations as the backends of this crate have them: they block, so their futures are ready when first
+        /// polled.
+        pub(crate) trait Blocking: Send + Sync + 'static {
+            $( fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> Result<$out, StorageError>; )*
+        }
+
+        /// Gives a type with [`Blocking`] the trait [`Storage`].
+        macro_rules! storage_from_blocking {
+            ($type:ty) => {
+                impl $crate::storage::Storage for $type {
+                    $(
+                        async fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> Result<$out, StorageError> {
+                            $crate::storage::Blocking::$name(self $(, $arg)*)
+                        }
+                    )*
+                }
+            };
+        }
+        pub(crate) use storage_from_blocking;
+    };
+}
+
+operations! {
+    /// Makes a store: its header, the owner's capability row, its first totals. `AlreadyExists` when the id is a store
+    /// or an alias.
+    ///
+    /// # Errors
+    /// `OverQuota` for the header; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn create<'a>(s: StoreId, new: &'a NewStore<'a>) -> ();
+    /// The store that a true id or an alias names.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`, `Backend` as the environment has it.
+    fn resolve<'a>(name: StoreName) -> Option<StoreId>;
+    /// Adds or removes an alias; doing it twice changes nothing. `AlreadyExists` when it names another store.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn set_alias<'a>(s: StoreId, alias: StoreName, on: bool) -> ();
+    /// The store header and its version.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn header<'a>(s: StoreId) -> Versioned<Vec<u8>>;
+    /// Changes a store: all of the commit or nothing, durable when `Done` is returned.
+    ///
+    /// # Errors
+    /// `Invalid` for a commit that breaks a rule, `OverQuota`, `NotFound` for an unknown store; `Corrupt`, `Full`,
+    /// `Unavailable`, `Backend` as the environment has it.
+    fn commit<'a>(s: StoreId, c: &'a Commit<'a>) -> CommitOutcome;
+    /// Heads in order, after `after`. The newest 4,096 are kept.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store or dataset; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has
+    /// it.
+    fn heads<'a>(s: StoreId, d: DatasetId, after: Option<Seq>, limit: u32) -> Vec<HeadRow>;
+    /// Objects by id, and the head they belong to.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store or dataset; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has
+    /// it.
+    fn get<'a>(s: StoreId, d: DatasetId, ids: &'a [ObjectId]) -> Snapshot;
+    /// The next objects in the order of (seq, object).
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store or dataset; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has
+    /// it.
+    fn changes<'a>(s: StoreId, d: DatasetId, after: Cursor, limit: Limit) -> Page;
+    /// Every object of a dataset without its bytes, in the order of ids.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store or dataset; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has
+    /// it.
+    fn index<'a>(s: StoreId, d: DatasetId) -> Index;
+    /// Appends to a blob, which begins to exist with its first bytes; returns its new length. `WrongOffset` unless `at`
+    /// is its length.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn blob_append<'a>(s: StoreId, b: BlobId, at: u64, bytes: &'a [u8], q: &'a Quota) -> u64;
+    /// Makes a blob immutable; again with the same length changes nothing. `WrongOffset` unless `len` is its length.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store or blob; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn blob_seal<'a>(s: StoreId, b: BlobId, len: u64) -> ();
+    /// The bytes of a range, cut off at the blob's end.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store or blob; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn blob_read<'a>(s: StoreId, b: BlobId, range: Range<u64>) -> Vec<u8>;
+    /// Items of a mailbox with numbers above `after`, in order; an unknown mailbox is empty.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn mail_list<'a>(s: StoreId, m: MailboxId, after: u64, limit: Limit) -> Vec<MailRow>;
+    /// Deletes items up to and including number `upto`; returns how many.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn mail_ack<'a>(s: StoreId, m: MailboxId, upto: u64) -> u64;
+    /// A small row.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn row<'a>(s: StoreId, t: Table, key: RowKey) -> Option<Versioned<Vec<u8>>>;
+    /// All rows of a table, in the order of keys.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn rows<'a>(s: StoreId, t: Table) -> Vec<(RowKey, Versioned<Vec<u8>>)>;
+    /// Writes or deletes a row whose version is `expect` (`None`: there is no row).
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn swap_row<'a>(s: StoreId, t: Table, key: RowKey, expect: Option<u64>, new: Option<&'a [u8]>) -> Swap;
+    /// The host's share of an epoch.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn share<'a>(s: StoreId, epoch: u32) -> Option<[u8; 32]>;
+    /// Keeps a share; the same again changes nothing. `AlreadyExists` for another value, `Invalid` for a third epoch.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn share_put<'a>(s: StoreId, epoch: u32, share: &'a [u8; 32]) -> ();
+    /// Forgets a share; an absent one changes nothing.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn share_drop<'a>(s: StoreId, epoch: u32) -> ();
+    /// Removes for good; what is absent counts as removed.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn purge<'a>(s: StoreId, what: Purge<'a>) -> Purged;
+    /// What the store holds, by class.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn usage<'a>(s: StoreId) -> Usage;
+}
