@@ -41,6 +41,7 @@ impl<const N: usize> SecretBytes<N> {
     }
 
     /// Builds the bytes in place.
+    #[cfg(any(feature = "seal", feature = "password"))]
     pub(crate) fn build(fill: impl FnOnce(&mut [u8; N])) -> Self {
         let mut bytes = Zeroizing::new([0; N]);
         fill(&mut bytes);
