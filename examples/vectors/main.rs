@@ -11,12 +11,15 @@ use std::{
     process::ExitCode,
 };
 
+mod cbor;
+
 /// What a suite's module does with one file.
 type Run = fn(&Path, &mut Report);
 
 /// All suites, by name.
 const SUITES: &[(&str, Run)] = &[
     // keep sorted by name
+    ("cbor", cbor::run),
 ];
 
 /// Counts verdicts and prints those that went wrong.
@@ -73,6 +76,13 @@ impl Report {
 /// Lower-case hex of `bytes`.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of lower-case hex.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = text.bytes().map(|byte| (byte as char).to_digit(16)?.try_into().ok()).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks_exact(2).filter_map(|pair| Some(pair.first()? << 4 | pair.last()?)).collect())
 }
 
 /// Runs `suite` over `files`.

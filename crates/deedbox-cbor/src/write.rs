@@ -135,6 +135,12 @@ impl Writer {
         self
     }
 
+    /// Bytes that are known to be one item.
+    #[cfg(feature = "serde")]
+    pub(crate) fn append(&mut self, item: &[u8]) {
+        self.bytes.extend_from_slice(item);
+    }
+
     fn byte(&mut self, byte: u8) -> &mut Self {
         self.bytes.push(byte);
         self

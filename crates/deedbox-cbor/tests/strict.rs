@@ -1,0 +1,248 @@
+//! What the strict reader refuses, each fault with its name and its untampered twin; and that it agrees with ciborium on
+//! everything it accepts.
+
+use ciborium::Value;
+use deedbox_cbor::{CborError, ItemBuf, Kind, Limits, Order, Writer, read, read_first, read_sequence};
+use proptest::prelude::*;
+
+const LIMITS: Limits = Limits::new(1 << 20);
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+}
+
+fn code(hex: &str, order: Order) -> &'static str {
+    read(&bytes(hex), order, &LIMITS).map_or_else(|error| error.code(), |_| "ok")
+}
+
+#[test]
+fn each_fault_has_its_name_and_its_twin_is_accepted() {
+    for (bad, want, twin) in [
+        ("", "Eof", "00"),
+        ("18", "Eof", "1818"),
+        ("1900", "Eof", "190100"),
+        ("4201", "Eof", "420102"),
+        ("6261", "Eof", "626161"),
+        ("8200", "Eof", "820000"),
+        ("a100", "Eof", "a10000"),
+        ("c1", "Eof", "c100"),
+        ("5bffffffffffffffff", "Eof", "40"),
+        ("9bffffffffffffffff00", "Eof", "8100"),
+        ("bbffffffffffffffff00", "Eof", "a10000"),
+        ("5f4100ff", "Indefinite", "4100"),
+        ("7f6161ff", "Indefinite", "6161"),
+        ("9f00ff", "Indefinite", "8100"),
+        ("bf0000ff", "Indefinite", "a10000"),
+        ("ff", "Indefinite", "f6"),
+        ("1c", "Reserved", "00"),
+        ("1f", "Reserved", "00"),
+        ("3f", "Reserved", "20"),
+        ("df00", "Reserved", "c000"),
+        ("fc", "Reserved", "f6"),
+        ("f800", "Simple", "e0"),
+        ("f818", "Simple", "f820"),
+        ("f81f", "Simple", "f820"),
+        ("1817", "NonPreferred", "17"),
+        ("1900ff", "NonPreferred", "18ff"),
+        ("1a0000ffff", "NonPreferred", "19ffff"),
+        ("1b00000000ffffffff", "NonPreferred", "1affffffff"),
+        ("5800", "NonPreferred", "40"),
+        ("9800", "NonPreferred", "80"),
+        ("b800", "NonPreferred", "a0"),
+        ("d80100", "NonPreferred", "c100"),
+        ("fa3f800000", "NonPreferred", "f93c00"),
+        ("fb3ff0000000000000", "NonPreferred", "f93c00"),
+        ("fb40f86a0000000000", "NonPreferred", "fa47c35000"),
+        ("fa33800000", "NonPreferred", "f90001"),
+        ("fa7fc00000", "NonPreferred", "f97e00"),
+        ("f97e01", "NonPreferred", "f97e00"),
+        ("f9fe00", "NonPreferred", "f97e00"),
+        ("fb7ff8000000000000", "NonPreferred", "f97e00"),
+        ("a200000000", "DuplicateKey", "a200000100"),
+        ("a2616100616100", "DuplicateKey", "a2616100616200"),
+        ("61ff", "Utf8", "6161"),
+        ("62c328", "Utf8", "62c3a9"),
+        ("0000", "Trailing", "00"),
+    ] {
+        for order in [Order::Any, Order::Canonical] {
+            assert_eq!(code(bad, order), want, "{bad}");
+            assert_eq!(code(twin, order), "ok", "{twin}");
+        }
+    }
+}
+
+#[test]
+fn order_of_keys_matters_only_where_it_was_asked_for() {
+    for (unsorted, sorted) in [("a201000000", "a200000100"), ("a22000 0000", "a200002000"), ("a2616100 0000", "a20000616100")] {
+        let unsorted = unsorted.replace(' ', "");
+        assert_eq!(code(&unsorted, Order::Canonical), "NotCanonical");
+        assert_eq!(code(&unsorted, Order::Any), "ok");
+        assert_eq!(code(sorted, Order::Canonical), "ok");
+    }
+    // Far apart, inside another map, and with the equal keys not next to each other.
+    assert_eq!(code("a30000010000 00".replace(' ', "").as_str(), Order::Any), "DuplicateKey");
+    assert_eq!(code("a101a3030002000300", Order::Any), "DuplicateKey");
+    assert_eq!(code("a203a20200010003a0", Order::Any), "DuplicateKey");
+}
+
+#[test]
+fn depth_and_length_have_limits_and_cost_nothing() {
+    let nested = |depth: usize, head: u8| [vec![head; depth], vec![0]].concat();
+    for head in [0x81, 0xc1] {
+        assert!(read(&nested(32, head), Order::Any, &LIMITS).is_ok());
+        assert!(matches!(read(&nested(33, head), Order::Any, &LIMITS), Err(CborError::TooDeep { limit: 32, .. })));
+        assert!(matches!(read(&nested(100_000, head), Order::Any, &LIMITS), Err(CborError::TooDeep { .. })));
+    }
+    assert!(matches!(read(&nested(17, 0x81), Order::Any, &LIMITS.with_depth(16)), Err(CborError::TooDeep { .. })));
+    let empty_below = [vec![0x81; 32], vec![0x80]].concat();
+    assert!(matches!(read(&empty_below, Order::Any, &LIMITS), Err(CborError::TooDeep { .. })));
+    assert!(read(&[0x42, 1, 2], Order::Any, &Limits::new(3)).is_ok());
+    assert_eq!(read(&[0x42, 1, 2], Order::Any, &Limits::new(2)), Err(CborError::TooLong { limit: 2 }));
+}
+
+#[test]
+fn a_field_walk_refuses_what_it_did_not_ask_for() {
+    let map = bytes("a3000001f6200a");
+    let fields = || read(&map, Order::Canonical, &LIMITS).unwrap().as_map().unwrap().fields();
+    let mut all = fields();
+    assert_eq!(all.required(0).unwrap().as_u64(), Some(0));
+    assert!(all.optional(1).unwrap().unwrap().is_null());
+    assert_eq!(all.optional(7), Some(None));
+    assert_eq!(all.required(-1).unwrap().as_u64(), Some(10));
+    assert_eq!(all.optional(-2), Some(None));
+    assert_eq!(all.finish(), Some(()));
+    let mut skipping = fields();
+    assert!(skipping.required(1).is_none());
+    assert_eq!(skipping.optional(1), None);
+    let mut leaving = fields();
+    assert!(leaving.required(0).is_some());
+    assert_eq!(leaving.finish(), None);
+}
+
+#[test]
+fn sequences_and_prefixes_give_each_item_and_the_rest() {
+    let items = bytes("0182020343040506");
+    let lens: Vec<usize> = read_sequence(&items, Order::Any, &LIMITS).unwrap().map(|item| item.bytes().len()).collect();
+    assert_eq!(lens, [1, 3, 4]);
+    let (first, rest) = read_first(&items, Order::Any, &LIMITS).unwrap();
+    assert_eq!((first.as_u64(), rest), (Some(1), &items[1..]));
+    assert_eq!(read_sequence(&bytes("0118"), Order::Any, &LIMITS).unwrap_err(), CborError::Eof { offset: 1 });
+    assert_eq!(read_sequence(&[], Order::Any, &LIMITS).unwrap().count(), 0);
+}
+
+#[test]
+fn debug_shows_no_content() {
+    let mut writer = Writer::new();
+    writer.text("melanoma");
+    let item = ItemBuf::parse(writer.as_slice(), &LIMITS).unwrap();
+    let shown = format!("{item:?} {:?} {writer:?}", item.as_item());
+    assert_eq!(shown, "Item { kind: Text, len: 9, .. } Item { kind: Text, len: 9, .. } Writer { len: 9, .. }");
+}
+
+#[test]
+fn an_unsorted_item_can_not_become_one_of_our_own() {
+    let unsorted = bytes("a201000000");
+    let item = read(&unsorted, Order::Any, &LIMITS).unwrap();
+    assert_eq!(ItemBuf::from_item(item).unwrap_err().code(), "NotCanonical");
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        any::<i64>().prop_map(|n| Value::Integer(n.into())),
+        any::<u64>().prop_map(|n| Value::Integer(n.into())),
+        any::<f64>().prop_map(Value::Float),
+        any::<f32>().prop_map(|n| Value::Float(n.into())),
+        any::<u16>().prop_map(|n| Value::Float(f64::from(n) / 8.0)),
+        any::<bool>().prop_map(Value::Bool),
+        Just(Value::Null),
+        ".{0,12}".prop_map(Value::Text),
+        proptest::collection::vec(any::<u8>(), 0..40).prop_map(Value::Bytes),
+    ];
+    leaf.prop_recursive(5, 64, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+            proptest::collection::vec((inner.clone(), inner.clone()), 0..6).prop_map(Value::Map),
+            (any::<u32>(), inner).prop_map(|(tag, value)| Value::Tag(tag.into(), Box::new(value))),
+        ]
+    })
+}
+
+/// Writes `value` with our writer.
+fn write(value: &Value, writer: &mut Writer) {
+    match value {
+        Value::Integer(n) => {
+            let n = i128::from(*n);
+            match u64::try_from(n) {
+                Ok(n) => writer.uint(n),
+                Err(_) => writer.int(i64::try_from(n).unwrap()),
+            };
+        }
+        Value::Float(n) => drop(writer.float(*n).as_slice().len()),
+        Value::Bool(n) => drop(writer.bool(*n).as_slice().len()),
+        Value::Text(n) => drop(writer.text(n).as_slice().len()),
+        Value::Bytes(n) => drop(writer.bytes(n).as_slice().len()),
+        Value::Tag(tag, content) => write(content, writer.tag(*tag)),
+        Value::Array(elements) => {
+            writer.array(elements.len());
+            elements.iter().for_each(|element| write(element, writer));
+        }
+        Value::Map(entries) => {
+            writer.map(|map| {
+                for (key, value) in entries {
+                    map.entry(|w| write(key, w), |w| write(value, w));
+                }
+            });
+        }
+        _ => drop(writer.null().as_slice().len()),
+    }
+}
+
+proptest! {
+    /// Oracle: what we write, ciborium reads as the same value (but for map order, which we sort, and NaN).
+    #[test]
+    fn what_we_write_is_canonical_and_ciborium_reads_it(value in values()) {
+        let mut writer = Writer::new();
+        write(&value, &mut writer);
+        let item = read(writer.as_slice(), Order::Canonical, &LIMITS).unwrap();
+        let theirs: Value = ciborium::from_reader(item.bytes()).unwrap();
+        let mut again = Writer::new();
+        write(&theirs, &mut again);
+        prop_assert_eq!(again.as_slice(), writer.as_slice());
+    }
+
+    /// Oracle: whatever we accept, ciborium accepts, except simple values, which it can't read.
+    #[test]
+    fn what_we_accept_ciborium_accepts(bytes in proptest::collection::vec(any::<u8>(), 0..24)) {
+        if let Ok(item) = read(&bytes, Order::Any, &LIMITS) {
+            let theirs: Result<Value, _> = ciborium::from_reader(item.bytes());
+            prop_assert!(theirs.is_ok() || bytes.iter().any(|byte| (0xe0..=0xf8).contains(byte)));
+        }
+    }
+
+    /// Every prefix and every flipped bit of a document is judged without panic, and a prefix never passes.
+    #[test]
+    fn cut_and_flipped_documents_are_judged(value in values(), flip in any::<proptest::sample::Index>()) {
+        let mut writer = Writer::new();
+        write(&value, &mut writer);
+        let bytes = writer.into_vec();
+        for end in 0..bytes.len() {
+            prop_assert!(read(&bytes[..end], Order::Any, &LIMITS).is_err());
+        }
+        let mut flipped = bytes.clone();
+        let bit = flip.index(bytes.len() * 8);
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(item) = read(&flipped, Order::Any, &LIMITS) {
+            prop_assert_eq!(item.bytes(), &flipped[..]);
+        }
+    }
+
+    #[test]
+    fn numbers_come_back_exactly(float in any::<f64>(), int in any::<i64>()) {
+        let mut writer = Writer::new();
+        writer.array(2).float(float).int(int);
+        let [one, two] = read(writer.as_slice(), Order::Canonical, &LIMITS).unwrap().as_array().unwrap().exactly().unwrap();
+        prop_assert_eq!(two.as_i64(), Some(int));
+        prop_assert!(one.as_f64().unwrap().to_bits() == float.to_bits() || float.is_nan());
+        prop_assert_eq!(one.kind(), Kind::Float);
+    }
+}

@@ -1,0 +1,3 @@
+//! See `deedbox_fuzz::audit::audit_export`.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::audit::audit_export);
