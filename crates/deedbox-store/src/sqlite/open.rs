@@ -74,8 +74,16 @@ pub(super) fn connect(path: &Path, create: bool, migrations: &[&str]) -> Outcome
     if create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
+    // without a log to complete it, a file is whole pages; SQLite itself reads a short last page as zeros
+    let length = std::fs::metadata(path).map_or(0, |file| file.len());
+    let log = path.with_extension("sqlite-wal");
+    let complete = !log.metadata().is_ok_and(|log| log.len() > 0);
     let mut connection = Connection::open_with_flags(path, flags)?;
     harden(&connection)?;
+    let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+    if complete && length.checked_rem(from_int(page)?).is_none_or(|rest| rest > 0) {
+        return Err(StorageError::Corrupt.into());
+    }
     migrate(&mut connection, create, migrations)?;
     Ok(connection)
 }
