@@ -65,6 +65,8 @@ mod structure;
 mod unverified;
 
 pub use alg::Algorithm;
+/// What crates above need without linking any other primitive.
+pub use deedbox_crypto::{hash::sha256, label};
 pub use error::{CoseError, KeyError, SignError};
 pub use header::Headers;
 #[cfg(feature = "seal")]
