@@ -2,7 +2,7 @@
 //! another.
 //!
 //! [`Tree`] makes proofs, [`Frontier`] only roots; [`verify_inclusion`], [`verify_consistency`] and their twins for subtrees
-//! check them, and need neither.
+//! check them, and need neither. A [`Receipt`] (RFC 9942) is such a proof with the root's signature, in one file.
 //!
 //! ```
 //! use deedbox_merkle::{Tree, leaf_hash, verify_consistency, verify_inclusion};
@@ -40,10 +40,13 @@ extern crate alloc;
 
 mod error;
 mod proof;
+mod receipt;
 mod tree;
 
 pub use error::ProofError;
 pub use proof::{
-    inclusion_root, verify_consistency, verify_inclusion, verify_subtree_consistency, verify_subtree_inclusion,
+    consistency_root, inclusion_root, verify_consistency, verify_inclusion, verify_subtree_consistency,
+    verify_subtree_inclusion,
 };
+pub use receipt::{Continued, Included, Receipt, ReceiptError, consistency_receipt, inclusion_receipt};
 pub use tree::{Frontier, Hash, Tree, empty_root, leaf_hash, node_hash};

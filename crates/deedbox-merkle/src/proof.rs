@@ -88,12 +88,38 @@ pub fn verify_subtree_consistency(
     if end > size {
         return Err(ProofError::OutOfRange);
     }
-    if start == end || (start == 0 && end == size) {
-        if !path.is_empty() {
-            return Err(ProofError::PathTooLong);
-        }
-        let right = if start == end { crate::empty_root() } else { *root2 };
-        return if *root1 == right { Ok(()) } else { Err(ProofError::Mismatch) };
+    if start == end {
+        return if !path.is_empty() {
+            Err(ProofError::PathTooLong)
+        } else if *root1 == crate::empty_root() {
+            Ok(())
+        } else {
+            Err(ProofError::Mismatch)
+        };
+    }
+    if subtree_roots(start, end, size, root1, path)? == (*root1, *root2) { Ok(()) } else { Err(ProofError::Mismatch) }
+}
+
+/// The root of the tree of `size2` leaves that a path gives for one of `size1` with `root1`: to be compared with, or
+/// verified as, the tree's.
+///
+/// # Errors
+/// See [`ProofError`]; [`ProofError::Mismatch`] when the path is not one of a tree with `root1`.
+pub fn consistency_root(size1: u64, size2: u64, root1: &Hash, path: &[Hash]) -> Result<Hash, ProofError> {
+    if size1 == 0 {
+        return Err(ProofError::EmptyTree);
+    }
+    if size1 > size2 {
+        return Err(ProofError::OutOfRange);
+    }
+    let (first, second) = subtree_roots(0, size1, size2, root1, path)?;
+    if first == *root1 { Ok(second) } else { Err(ProofError::Mismatch) }
+}
+
+/// What a path gives for both roots. The range is a subtree that isn't empty, and `end` is at most `size`.
+fn subtree_roots(start: u64, end: u64, size: u64, root1: &Hash, path: &[Hash]) -> Result<(Hash, Hash), ProofError> {
+    if start == 0 && end == size {
+        return if path.is_empty() { Ok((*root1, *root1)) } else { Err(ProofError::PathTooLong) };
     }
     // first, second and third node: where the subtree begins, where it ends, where the tree ends
     let (mut first, mut second, mut third) = (start, end - 1, size - 1);
@@ -129,5 +155,5 @@ pub fn verify_subtree_consistency(
     if third != 0 {
         return Err(ProofError::PathTooShort);
     }
-    if of_first == *root1 && of_second == *root2 { Ok(()) } else { Err(ProofError::Mismatch) }
+    Ok((of_first, of_second))
 }

@@ -58,10 +58,7 @@ fn every_tree_continues_every_smaller_one() {
             verify_consistency(size1, size2, &root1, &tree.root(), &path).unwrap();
             let mut other = root1;
             other[0] ^= 1;
-            assert_eq!(
-                verify_consistency(size1, size2, &other, &tree.root(), &path),
-                Err(ProofError::Mismatch)
-            );
+            assert_eq!(verify_consistency(size1, size2, &other, &tree.root(), &path), Err(ProofError::Mismatch));
         }
         assert_eq!(tree.consistency(0), Err(ProofError::EmptyTree));
         assert_eq!(tree.consistency(size2 + 1), Err(ProofError::OutOfRange));
