@@ -12,6 +12,7 @@ use std::{
 };
 
 mod cbor;
+mod consent;
 
 /// What a suite's module does with one file.
 type Run = fn(&Path, &mut Report);
@@ -20,6 +21,7 @@ type Run = fn(&Path, &mut Report);
 const SUITES: &[(&str, Run)] = &[
     // keep sorted by name
     ("cbor", cbor::run),
+    ("consent", consent::run),
 ];
 
 /// Counts verdicts and prints those that went wrong.
