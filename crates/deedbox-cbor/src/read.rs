@@ -99,10 +99,10 @@ impl Checker<'_> {
         let mut at = start;
         loop {
             // A key begins here?
-            if let Some(frame) = depth.checked_sub(1).and_then(|top| stack.get_mut(top)) {
-                if let Some(map) = frame.map.as_mut().filter(|_| frame.left % 2 == 0) {
-                    map.key = at;
-                }
+            if let Some(Frame { left, map: Some(map) }) = depth.checked_sub(1).and_then(|top| stack.get_mut(top))
+                && *left % 2 == 0
+            {
+                map.key = at;
             }
             let rest = self.bytes.get(at..).unwrap_or_default();
             let head = Head::read(rest, at)?;
@@ -115,7 +115,8 @@ impl Checker<'_> {
                     if head.argument > available {
                         return Err(eof);
                     }
-                    let end = usize::try_from(head.argument).ok().and_then(|len| content.checked_add(len)).ok_or(eof)?;
+                    let end =
+                        usize::try_from(head.argument).ok().and_then(|len| content.checked_add(len)).ok_or(eof)?;
                     if head.major == 3 {
                         let text = self.bytes.get(content..end).ok_or(eof)?;
                         core::str::from_utf8(text).map_err(|_| CborError::Utf8 { offset: at })?;

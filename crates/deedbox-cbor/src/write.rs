@@ -47,7 +47,7 @@ impl Writer {
         match u64::try_from(value) {
             Ok(value) => self.head(0, value),
             // -1 - value, without overflow: the complement.
-            Err(_) => self.head(1, u64::from_ne_bytes((!value).to_ne_bytes())),
+            Err(_) => self.head(1, (!value).cast_unsigned()),
         }
     }
 

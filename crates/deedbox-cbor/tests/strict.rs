@@ -73,7 +73,9 @@ fn each_fault_has_its_name_and_its_twin_is_accepted() {
 
 #[test]
 fn order_of_keys_matters_only_where_it_was_asked_for() {
-    for (unsorted, sorted) in [("a201000000", "a200000100"), ("a22000 0000", "a200002000"), ("a2616100 0000", "a20000616100")] {
+    for (unsorted, sorted) in
+        [("a201000000", "a200000100"), ("a22000 0000", "a200002000"), ("a2616100 0000", "a20000616100")]
+    {
         let unsorted = unsorted.replace(' ', "");
         assert_eq!(code(&unsorted, Order::Canonical), "NotCanonical");
         assert_eq!(code(&unsorted, Order::Any), "ok");

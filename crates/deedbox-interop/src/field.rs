@@ -92,7 +92,13 @@ pub(crate) struct Collector {
 
 impl Collector {
     /// Adds every leaf of `tree` under `path`, which is also its group so far.
-    pub(crate) fn add(&mut self, place: &Place<'_>, path: &str, group: &str, tree: &Tree<'_>) -> Result<(), ImportError> {
+    pub(crate) fn add(
+        &mut self,
+        place: &Place<'_>,
+        path: &str,
+        group: &str,
+        tree: &Tree<'_>,
+    ) -> Result<(), ImportError> {
         match &tree.node {
             Node::Object(members) if !members.is_empty() => {
                 for (key, value) in members {
