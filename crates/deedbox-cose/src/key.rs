@@ -23,19 +23,22 @@ fn read_key(bytes: &[u8]) -> Result<Item<'_>, KeyError> {
     read(bytes, Order::Any, &Limits::new(MAX_KEY)).map_err(KeyError::Cbor)
 }
 
-/// The members that every kind of key has alike: labels, kid, no private part, and what it may be used for.
-fn common<'a>(item: Item<'a>, private: i64) -> Result<Map<'a>, KeyError> {
+/// The map of a key and its type, labels checked.
+fn typed(item: Item<'_>) -> Result<(Map<'_>, i64), KeyError> {
     let map = item.as_map().ok_or(KeyError::Shape)?;
     if map.iter().any(|(label, _)| !matches!(label.kind(), Kind::Uint | Kind::Nint | Kind::Text)) {
         return Err(KeyError::Shape);
     }
+    let kty = map.get_int(KTY).ok_or(KeyError::Shape)?;
+    Ok((map, kty.as_i64().ok_or(KeyError::Kty)?))
+}
+
+/// No private part, and a kid that is one. Which label is private depends on the key's type.
+fn public_only(map: Map<'_>, private: i64) -> Result<(), KeyError> {
     if map.get_int(private).is_some() {
         return Err(KeyError::Private);
     }
-    if map.get_int(KID).is_some_and(|kid| kid.as_bytes().is_none()) {
-        return Err(KeyError::Shape);
-    }
-    Ok(map)
+    if map.get_int(KID).is_some_and(|kid| kid.as_bytes().is_none()) { Err(KeyError::Shape) } else { Ok(()) }
 }
 
 const KTY: i64 = 1;

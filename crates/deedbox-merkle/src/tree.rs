@@ -211,7 +211,7 @@ impl Tree {
         if len == 0 {
             return empty_root();
         }
-        if len.is_power_of_two() && start % len == 0 {
+        if len.is_power_of_two() && start.is_multiple_of(len) {
             let level = usize::try_from(len.trailing_zeros()).ok().and_then(|level| self.levels.get(level));
             let hash = level.zip(usize::try_from(start / len).ok()).and_then(|(level, index)| level.get(index));
             return hash.copied().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Every tree of up to 130 leaves against the definition of RFC 9162 §2.1, written down as it stands there; every altered
 //! bit of a proof is refused.
+#![expect(clippy::cast_possible_truncation, reason = "sizes here are small")]
 
 use deedbox_merkle::{
     Frontier, Hash, ProofError, Tree, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,

@@ -1,4 +1,5 @@
 //! Receipts: what was signed verifies, and nothing that was altered does.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use deedbox_cose::{LocalSigner, Signer as _};
 use deedbox_merkle::{

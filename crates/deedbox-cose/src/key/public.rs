@@ -8,7 +8,7 @@ use deedbox_crypto::ecdsa::P256Key;
 use deedbox_crypto::ecdsa::P384Key;
 use deedbox_crypto::sign::PublicKey;
 
-use super::{ALG, KEY_OPS, KTY, Thumbprint, common, read_key};
+use super::{ALG, KEY_OPS, KTY, Thumbprint, public_only, read_key, typed};
 use crate::{Algorithm, CoseError, KeyError, Verifier};
 
 /// A public key that verifies signatures of exactly one algorithm. Holding one means that it is sound: canonical, on its
@@ -56,27 +56,24 @@ impl VerifyKey {
     /// # Errors
     /// See [`KeyError`].
     pub fn from_item(item: Item<'_>) -> Result<Self, KeyError> {
-        let map = common(item, D)?;
-        let integer = |label| map.get_int(label).ok_or(KeyError::Shape);
-        let kty = integer(KTY)?.as_i64().ok_or(KeyError::Kty)?;
+        let (map, kty) = typed(item)?;
         if !matches!(kty, OKP | EC2) {
             return Err(KeyError::Kty);
         }
-        let algorithm = match (kty, integer(CRV)?.as_i64()) {
+        public_only(map, D)?;
+        let algorithm = match (kty, map.get_int(CRV).ok_or(KeyError::Shape)?.as_i64()) {
             (OKP, Some(6)) => Algorithm::Ed25519,
             (EC2, Some(1)) => Algorithm::Es256,
             (EC2, Some(2)) => Algorithm::Es384,
             _ => return Err(KeyError::Curve),
         };
-        if let Some(alg) = map.get_int(ALG) {
-            if alg.as_i64().and_then(Algorithm::from_id) != Some(algorithm) {
-                return Err(KeyError::Alg);
-            }
+        let alg = map.get_int(ALG).map(|alg| alg.as_i64().and_then(Algorithm::from_id));
+        if alg.is_some_and(|alg| alg != Some(algorithm)) {
+            return Err(KeyError::Alg);
         }
-        if let Some(ops) = map.get_int(KEY_OPS) {
-            if !ops.as_array().ok_or(KeyError::Shape)?.iter().any(|op| op.as_i64() == Some(VERIFY)) {
-                return Err(KeyError::KeyOps);
-            }
+        let ops = map.get_int(KEY_OPS).map(|ops| ops.as_array().ok_or(KeyError::Shape)).transpose()?;
+        if ops.is_some_and(|ops| !ops.iter().any(|op| op.as_i64() == Some(VERIFY))) {
+            return Err(KeyError::KeyOps);
         }
         Kind::read(algorithm, map).map(Self::of)
     }

@@ -4,7 +4,7 @@ use core::fmt;
 use deedbox_cbor::{Item, Writer};
 use deedbox_crypto::kem::{PUBLIC_LEN, PublicKey};
 
-use super::{ALG, KEY_OPS, KTY, Thumbprint, common, read_key};
+use super::{ALG, KEY_OPS, KTY, Thumbprint, public_only, read_key, typed};
 use crate::{KeyError, encrypt0::HPKE_XWING};
 
 /// A public key to which things are sealed: X-Wing, for HPKE.
@@ -34,18 +34,18 @@ impl RecipientKey {
     /// # Errors
     /// See [`KeyError`].
     pub fn from_item(item: Item<'_>) -> Result<Self, KeyError> {
-        let map = common(item, PRIVATE)?;
-        if map.get_int(KTY).ok_or(KeyError::Shape)?.as_i64() != Some(AKP) {
+        let (map, kty) = typed(item)?;
+        if kty != AKP {
             return Err(KeyError::Kty);
         }
+        public_only(map, PRIVATE)?;
         if map.get_int(ALG).ok_or(KeyError::Shape)?.as_i64() != Some(HPKE_XWING) {
             return Err(KeyError::Alg);
         }
         // Public keys of a KEM are for nothing that `key_ops` could name (RFC 9052 §7.1): an empty list at most.
-        if let Some(ops) = map.get_int(KEY_OPS) {
-            if !ops.as_array().ok_or(KeyError::Shape)?.is_empty() {
-                return Err(KeyError::KeyOps);
-            }
+        let ops = map.get_int(KEY_OPS).map(|ops| ops.as_array().ok_or(KeyError::Shape)).transpose()?;
+        if ops.is_some_and(|ops| !ops.is_empty()) {
+            return Err(KeyError::KeyOps);
         }
         let public = map.get_int(PUBLIC).and_then(Item::as_bytes).filter(|bytes| bytes.len() == PUBLIC_LEN);
         Ok(Self::of(PublicKey::from_bytes(public.ok_or(KeyError::Shape)?).map_err(|_| KeyError::Point)?))
