@@ -3,7 +3,9 @@
 
 pub mod audit;
 pub mod cbor;
+pub mod consent;
 pub mod interop;
+pub mod model;
 
 /// Makes the `main` of one fuzz target: libFuzzer's under `cfg(fuzzing)`, elsewhere one that replays the files named
 /// as arguments.
@@ -31,5 +33,9 @@ pub const TARGETS: &[Target] = &[
     ("audit_entry", audit::audit_entry),
     ("audit_export", audit::audit_export),
     ("cbor_strict", cbor::cbor_strict),
+    ("consent_request", consent::consent_request),
+    ("consent_rule", consent::consent_rule),
+    ("consent_vocabulary", consent::consent_vocabulary),
     ("interop_import", interop::interop_import),
+    ("model_path", model::model_path),
 ];

@@ -1,0 +1,3 @@
+//! Rules, terms, receipts, policies: no panic, and they encode to the same bytes.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::consent::consent_rule);
