@@ -381,6 +381,7 @@ impl Permit {
     }
 
     /// The fields that may leave; at least one.
+    #[must_use]
     pub fn fields(&self) -> impl ExactSizeIterator<Item = &Name> {
         self.fields.keys()
     }
@@ -434,7 +435,6 @@ impl Permit {
     }
 
     /// Turns the permit into what the release has to do.
-    #[must_use]
     pub fn into_plan(self) -> ReleasePlan {
         ReleasePlan {
             party: self.party,

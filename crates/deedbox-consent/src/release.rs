@@ -44,6 +44,7 @@ impl ReleasePlan {
     }
 
     /// The fields, each with the times its records may be of.
+    #[must_use]
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&Name, &[Bounds])> {
         self.fields.iter().map(|(name, records)| (name, records.as_slice()))
     }

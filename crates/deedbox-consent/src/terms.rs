@@ -60,6 +60,7 @@ impl Terms {
     }
 
     /// The permissions, by id.
+    #[must_use]
     pub fn permissions(&self) -> impl ExactSizeIterator<Item = &Permission> {
         self.permissions.values()
     }

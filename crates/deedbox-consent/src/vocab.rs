@@ -68,7 +68,6 @@ impl Vocabulary {
     pub const MAX_LEN: usize = 16 << 20;
 
     /// Starts an empty vocabulary.
-    #[must_use]
     pub fn builder(name: &str, version: u64, regime: Regime) -> VocabularyBuilder {
         VocabularyBuilder {
             name: Name::parse(name).ok(),

@@ -181,7 +181,7 @@ mod tests {
         let text = "00112233445566778899aabbccddeeff";
         assert!(StoreId::parse_hex(text).is_some());
         for end in 0..text.len() {
-            assert_eq!(StoreId::parse_hex(&text[..end]), None);
+            assert_eq!(StoreId::parse_hex(text.get(..end).unwrap()), None);
         }
         assert_eq!(StoreId::parse_hex(&format!("{text}0")), None);
         assert_eq!(StoreId::parse_hex(&text.to_uppercase()), None);

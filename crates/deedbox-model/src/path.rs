@@ -74,6 +74,7 @@ impl FieldPath {
     }
 
     /// The segments, outermost first; at least one.
+    #[must_use]
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('.')
     }
