@@ -1,0 +1,104 @@
+//! All that a draft may still change: labels, registered numbers and limits of the SD-CWT profile
+//! (draft-ietf-spice-sd-cwt-07).
+
+/// COSE header: algorithm.
+pub(crate) const ALG: i64 = 1;
+/// COSE header: key id.
+pub(crate) const KID: i64 = 4;
+/// COSE header of a key binding token: the SD-CWT itself.
+pub(crate) const KCWT: i64 = 13;
+/// COSE header: CWT claims; never accepted.
+pub(crate) const CWT_CLAIMS: i64 = 15;
+/// COSE header: type.
+pub(crate) const TYP: i64 = 16;
+/// COSE header: the disclosures.
+pub(crate) const SD_CLAIMS: i64 = 17;
+/// COSE header: hash algorithm of the digests.
+pub(crate) const SD_ALG: i64 = 170;
+/// COSE header: encrypted disclosures; never accepted.
+pub(crate) const SD_AEAD_CLAIMS: i64 = 171;
+/// COSE header: algorithm of encrypted disclosures; never unprotected.
+pub(crate) const SD_AEAD: i64 = 172;
+
+/// Header labels that a key binding token's reader understands.
+pub(crate) const UNDERSTOOD_KBT: &[i64] = &[ALG, KID, KCWT, TYP];
+/// Header labels that an SD-CWT's reader understands.
+pub(crate) const UNDERSTOOD_SD_CWT: &[i64] = &[ALG, KID, TYP, SD_ALG];
+
+/// `typ` of an SD-CWT, as a number.
+pub(crate) const TYP_SD_CWT: u64 = 293;
+/// `typ` of an SD-CWT, as text.
+pub(crate) const TYP_SD_CWT_TEXT: &str = "application/sd-cwt";
+/// How a narrower `typ` of an SD-CWT ends.
+pub(crate) const TYP_SD_CWT_SUFFIX: &str = "+sd-cwt";
+/// How every `typ` as text begins.
+pub(crate) const TYP_PREFIX: &str = "application/";
+/// `typ` of a key binding token, as a number.
+pub(crate) const TYP_KBT: u64 = 294;
+/// `typ` of a key binding token, as text.
+pub(crate) const TYP_KBT_TEXT: &str = "application/kb+cwt";
+/// The one hash algorithm of digests, SHA-256.
+pub(crate) const SD_ALG_SHA256: i64 = -16;
+
+/// Claim: issuer.
+pub(crate) const ISS: i64 = 1;
+/// Claim: subject.
+pub(crate) const SUB: i64 = 2;
+/// Claim: audience.
+pub(crate) const AUD: i64 = 3;
+/// Claim: expiry.
+pub(crate) const EXP: i64 = 4;
+/// Claim: not before.
+pub(crate) const NBF: i64 = 5;
+/// Claim: issued at.
+pub(crate) const IAT: i64 = 6;
+/// Claim: token id.
+pub(crate) const CTI: i64 = 7;
+/// Claim: the holder's key.
+pub(crate) const CNF: i64 = 8;
+/// Claim: type of the credential.
+pub(crate) const VCT: i64 = 11;
+/// Claim: the verifier's nonce.
+pub(crate) const CNONCE: i64 = 39;
+/// Claim: where the status is found.
+pub(crate) const STATUS: i64 = 65535;
+/// Top-level claims that are never redacted.
+pub(crate) const NEVER_REDACTED: &[i64] = &[ISS, AUD, EXP, NBF, IAT, CTI, CNF, VCT, CNONCE, STATUS];
+
+/// Member of `status`.
+pub(crate) const STATUS_LIST: &str = "status_list";
+/// Member of `status_list`: the index.
+pub(crate) const STATUS_IDX: &str = "idx";
+/// Member of `status_list`: the list's URI.
+pub(crate) const STATUS_URI: &str = "uri";
+
+/// The map key under which a map's redacted entries stand, a simple value.
+pub(crate) const REDACTED_KEYS: u8 = 59;
+/// The tag of a redacted array element.
+pub(crate) const REDACTED_ELEMENT: u64 = 60;
+/// Tags that belong before issuance only.
+pub(crate) const RESERVED_TAGS: &[u64] = &[58, 62];
+/// Tag of a COSE_Sign1.
+pub(crate) const TAG_SIGN1: u64 = 18;
+
+/// Bytes of a salt.
+pub(crate) const SALT_LEN: usize = 16;
+/// Bytes of a digest.
+pub(crate) const DIGEST_LEN: usize = 32;
+/// Longest text that may be a label.
+pub(crate) const MAX_LABEL: usize = 255;
+/// Longest token, SD-CWT or KBT.
+pub(crate) const MAX_TOKEN: usize = 262_144;
+/// Most disclosures in one token.
+pub(crate) const MAX_DISCLOSURES: usize = 2_048;
+/// Most levels of the assembled claims.
+pub(crate) const MAX_LEVELS: usize = 16;
+/// Deepest nesting of containers that the reader of any part accepts.
+pub(crate) const MAX_DEPTH: usize = 32;
+
+/// Seconds by which clocks may differ, unless said otherwise.
+pub(crate) const LEEWAY_SECS: u64 = 60;
+/// Seconds that a challenge may be old, unless said otherwise.
+pub(crate) const MAX_AGE_SECS: u64 = 300;
+/// Where a subject is a thumbprint (RFC 9679, section 5.4).
+pub(crate) const THUMBPRINT_URI: &str = "urn:ietf:params:oauth:ckt:sha-256:";
