@@ -22,7 +22,16 @@ pub const NONCE_LEN: usize = 12;
 /// Bytes of a tag.
 pub const TAG_LEN: usize = 16;
 
-/// A key that seals and opens. A nonce is used once with a key; the callers of this crate derive both together.
+/// A key that seals and opens, wiped when dropped.
+///
+/// ```compile_fail
+/// # let cipher = deedbox_crypto::aead::Cipher::new(&[0; 32]);
+/// let copy = cipher.clone();
+/// ```
+///
+/// # Security
+/// A nonce is used once with a key: two texts under one nonce give away both and the key of the tag. The callers of this
+/// crate derive key and nonce together from fresh salt, or count within one fresh stream.
 pub struct Cipher(backend::Cipher);
 
 impl Cipher {
@@ -36,7 +45,12 @@ impl Cipher {
     ///
     /// # Errors
     /// [`Rejected`] above 256 GiB, which no buffer here reaches; the buffer is then wiped.
-    pub fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], buffer: &mut [u8]) -> Result<[u8; TAG_LEN], Rejected> {
+    pub fn seal_in_place(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], Rejected> {
         self.0.seal(nonce, aad, buffer).inspect_err(|_| buffer.zeroize())
     }
 
@@ -58,5 +72,46 @@ impl Cipher {
 impl fmt::Debug for Cipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cipher").finish_non_exhaustive()
+    }
+}
+
+/// The two backends are interchangeable: each opens what the other sealed, and both give the same bytes.
+#[cfg(all(test, feature = "aws-lc"))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{aws_lc, rustcrypto};
+    use crate::Rejected;
+
+    proptest! {
+        #[test]
+        fn backends_give_the_same_bytes(key: [u8; 32], nonce: [u8; 12], aad: Vec<u8>, text: Vec<u8>, flip: usize) {
+            let (ours, theirs) = (rustcrypto::Cipher::new(&key), aws_lc::Cipher::new(&key));
+            let (mut one, mut other) = (text.clone(), text.clone());
+            let tag = ours.seal(&nonce, &aad, &mut one).unwrap();
+            prop_assert_eq!(theirs.seal(&nonce, &aad, &mut other), Ok(tag));
+            prop_assert_eq!(&one, &other);
+            prop_assert_eq!(theirs.open(&nonce, &aad, &mut one, &tag), Ok(()));
+            prop_assert_eq!(ours.open(&nonce, &aad, &mut other, &tag), Ok(()));
+            prop_assert_eq!((&one, &other), (&text, &text));
+
+            let mut wrong = tag;
+            wrong[flip % 16] ^= 1 << (flip % 8);
+            ours.seal(&nonce, &aad, &mut one).unwrap();
+            let mut other = one.clone();
+            prop_assert_eq!(theirs.open(&nonce, &aad, &mut one, &wrong), Err(Rejected));
+            prop_assert_eq!(ours.open(&nonce, &aad, &mut other, &wrong), Err(Rejected));
+        }
+    }
+
+    #[test]
+    fn backends_agree_at_block_and_chunk_sizes() {
+        for length in [0, 1, 15, 16, 17, 63, 64, 65, 255, 256, 16383, 16384, 16385, 262_144] {
+            let (ours, theirs) = (rustcrypto::Cipher::new(&[3; 32]), aws_lc::Cipher::new(&[3; 32]));
+            let (mut one, mut other) = (vec![9; length], vec![9; length]);
+            let tag = ours.seal(&[4; 12], b"", &mut one).unwrap();
+            assert_eq!(theirs.seal(&[4; 12], b"", &mut other), Ok(tag), "{length}");
+            assert_eq!(one, other, "{length}");
+        }
     }
 }

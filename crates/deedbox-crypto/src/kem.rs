@@ -4,7 +4,10 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, PskBundle, Serializable as _, aead::ChaCha20Poly1305, kdf::HkdfSha256};
+use hpke::{
+    Deserializable as _, Kem as _, OpModeR, OpModeS, PskBundle, Serializable as _, aead::ChaCha20Poly1305,
+    kdf::HkdfSha256,
+};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -17,7 +20,11 @@ pub const ENC_LEN: usize = 1120;
 
 type XWing = hpke::kem::XWing;
 
-/// An X-Wing secret key, made of a 32-byte seed.
+/// An X-Wing secret key, made of a 32-byte seed; wiped when dropped.
+///
+/// ```compile_fail
+/// fn copy(key: &deedbox_crypto::kem::SecretKey) -> deedbox_crypto::kem::SecretKey { key.clone() }
+/// ```
 pub struct SecretKey(<XWing as hpke::Kem>::PrivateKey);
 
 /// An X-Wing public key.
@@ -25,6 +32,10 @@ pub struct SecretKey(<XWing as hpke::Kem>::PrivateKey);
 pub struct PublicKey(<XWing as hpke::Kem>::PublicKey);
 
 /// What binds a message to an earlier secret: at least 32 secret bytes and their public name.
+///
+/// ```compile_fail
+/// fn copy<'a>(psk: &deedbox_crypto::kem::Psk<'a>) -> deedbox_crypto::kem::Psk<'a> { psk.clone() }
+/// ```
 pub struct Psk<'a> {
     /// The secret.
     pub psk: &'a [u8],

@@ -7,7 +7,11 @@ use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::{Rejected, secret::SecretBytes};
 
-/// An X25519 secret key.
+/// An X25519 secret key, wiped when dropped.
+///
+/// ```compile_fail
+/// fn copy(key: &deedbox_crypto::kex::SecretKey) -> deedbox_crypto::kex::SecretKey { key.clone() }
+/// ```
 pub struct SecretKey(StaticSecret);
 
 impl SecretKey {

@@ -7,7 +7,7 @@ use rand_core::CryptoRng;
 
 use crate::{Rejected, secret::SecretBytes};
 
-/// An Ed25519 signing key.
+/// An Ed25519 signing key, wiped when dropped.
 ///
 /// ```compile_fail
 /// fn copy(key: &deedbox_crypto::sign::SigningKey) -> deedbox_crypto::sign::SigningKey { key.clone() }

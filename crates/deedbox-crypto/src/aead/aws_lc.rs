@@ -1,5 +1,5 @@
-//! AWS-LC. Its in-place opening takes ciphertext and tag as one slice, so a short stack of the tag is joined in a scratch
-//! buffer; sealing works in place.
+//! AWS-LC. Its detached opening reads the ciphertext from one buffer and writes to another, so opening copies the ciphertext
+//! once; sealing works in place.
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 
