@@ -175,7 +175,9 @@ impl Initiator<WaitM2> {
             Ok(content) => content,
             Err((error, suites)) => return Err(self.peer_error(error, suites)),
         };
-        self.read(content).map_err(|error| Failed::new(error, &profile))
+        let mut next = self.read(content).map_err(|error| Failed::new(error, &profile))?;
+        next.state.trace.put("message_2", message);
+        Ok(next)
     }
 
     fn read(self, content: &[u8]) -> Result<Initiator<PeerPresented>, EdhocError> {
