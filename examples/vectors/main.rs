@@ -13,6 +13,9 @@ use std::{
 
 mod cbor;
 mod consent;
+mod cose;
+mod edhoc;
+mod merkle;
 
 /// What a suite's module does with one file.
 type Run = fn(&Path, &mut Report);
@@ -22,6 +25,10 @@ const SUITES: &[(&str, Run)] = &[
     // keep sorted by name
     ("cbor", cbor::run),
     ("consent", consent::run),
+    ("cose", cose::run),
+    ("edhoc", edhoc::run),
+    ("edhoc-negative", edhoc::run_negative),
+    ("merkle", merkle::run),
 ];
 
 /// Counts verdicts and prints those that went wrong.
