@@ -286,6 +286,14 @@ pub fn add_signature(signer: &(impl Signer + ?Sized), bytes: &[u8], label: &[u8]
     Ok(assemble(payload, &signatures))
 }
 
+/// The Sig_structure (RFC 9052 §4.4) of one signature of a COSE_Sign of these parts: the contents of both protected byte
+/// strings as received, the external data, the payload. For objects that [`Sign::parse`] refuses to read.
+#[must_use]
+pub fn sig_structure(body: &[u8], signer: &[u8], external_aad: &[u8], payload: &[u8]) -> Vec<u8> {
+    let (body, signer) = (structure::protected(body), structure::protected(signer));
+    structure("Signature", &[body, signer, external_aad, payload])
+}
+
 fn one_signature(
     signer: &(impl Signer + ?Sized),
     body: &[u8],
@@ -312,11 +320,6 @@ fn assemble(payload: &[u8], signatures: &[Vec<u8>]) -> Vec<u8> {
         bytes.extend_from_slice(signature);
     }
     bytes
-}
-
-fn sig_structure(body: &[u8], signer: &[u8], external_aad: &[u8], payload: &[u8]) -> Vec<u8> {
-    let (body, signer) = (structure::protected(body), structure::protected(signer));
-    structure("Signature", &[body, signer, external_aad, payload])
 }
 
 const MAX_SIGNATURES: usize = 64;

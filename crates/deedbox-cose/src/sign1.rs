@@ -357,6 +357,13 @@ pub fn peek_kid(bytes: &[u8]) -> Result<Thumbprint, CoseError> {
     Ok(Document::parse(bytes)?.0.kid)
 }
 
+/// The Sig_structure (RFC 9052 §4.4) of a COSE_Sign1 of these parts: the content of the protected byte string as received,
+/// the external data, the payload. For objects that [`Sign1::parse`] refuses to read.
+#[must_use]
+pub fn sig_structure(protected: &[u8], external_aad: &[u8], payload: &[u8]) -> Vec<u8> {
+    structure("Signature1", &[structure::protected(protected), external_aad, payload])
+}
+
 /// What both forms have in common: everything but the payload.
 struct Envelope<'a> {
     protected_bytes: &'a [u8],
@@ -450,10 +457,6 @@ pub(crate) fn map_of(entries: impl FnOnce(&mut MapWriter)) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.map(entries);
     writer.into_vec()
-}
-
-fn sig_structure(protected: &[u8], external_aad: &[u8], payload: &[u8]) -> Vec<u8> {
-    structure("Signature1", &[structure::protected(protected), external_aad, payload])
 }
 
 /// Rules of deedbox's own documents.
