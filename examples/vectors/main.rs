@@ -16,6 +16,7 @@ mod consent;
 mod cose;
 mod edhoc;
 mod merkle;
+mod sd_cwt;
 
 /// What a suite's module does with one file.
 type Run = fn(&Path, &mut Report);
@@ -29,6 +30,7 @@ const SUITES: &[(&str, Run)] = &[
     ("edhoc", edhoc::run),
     ("edhoc-negative", edhoc::run_negative),
     ("merkle", merkle::run),
+    ("sd-cwt", sd_cwt::run),
 ];
 
 /// Counts verdicts and prints those that went wrong.

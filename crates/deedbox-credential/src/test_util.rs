@@ -304,10 +304,10 @@ fn int(key: i64) -> Vec<u8> {
 fn head(major: u8, argument: usize) -> Vec<u8> {
     let mut writer = Writer::new();
     match major {
-        2 => drop(writer.bytes(&alloc::vec![0; argument])),
-        4 => drop(writer.array(argument)),
-        _ => drop(writer.tag(u64::try_from(argument).unwrap_or(u64::MAX))),
-    }
+        2 => writer.bytes(&alloc::vec![0; argument]),
+        4 => writer.array(argument),
+        _ => writer.tag(u64::try_from(argument).unwrap_or(u64::MAX)),
+    };
     let mut bytes = writer.into_vec();
     if major == 2 {
         bytes.truncate(bytes.len() - argument);
@@ -463,10 +463,10 @@ impl Shape {
 fn draw_map(rng: &mut impl Rng, depth: u32) -> Shape {
     let entries = (0..i64::from(rng.next_u32() % 5)).map(|key| {
         let shape = draw_shape(rng, depth);
-        (key * 7 - 9, shape, rng.next_u32() % 2 == 0)
+        (key * 7 - 9, shape, rng.next_u32().is_multiple_of(2))
     });
     let entries = entries.collect();
-    Shape::Map(entries, usize::from(rng.next_u32() % 3 == 0))
+    Shape::Map(entries, usize::from(rng.next_u32().is_multiple_of(3)))
 }
 
 fn draw_shape(rng: &mut impl Rng, depth: u32) -> Shape {
@@ -477,10 +477,10 @@ fn draw_shape(rng: &mut impl Rng, depth: u32) -> Shape {
         _ => {
             let elements = (0..rng.next_u32() % 4).map(|_| {
                 let shape = draw_shape(rng, depth - 1);
-                (shape, rng.next_u32() % 2 == 0)
+                (shape, rng.next_u32().is_multiple_of(2))
             });
             let elements = elements.collect();
-            Shape::Array(elements, usize::from(rng.next_u32() % 3 == 0))
+            Shape::Array(elements, usize::from(rng.next_u32().is_multiple_of(3)))
         }
     }
 }

@@ -102,13 +102,13 @@ impl Fixture {
 
     /// Puts any token into a key binding, signed by the holder.
     pub(crate) fn bind(&self, token: &[u8]) -> Vec<u8> {
-        self.bind_with(token, |map| map.int(6, |w| drop(w.uint(self.now.secs()))))
+        self.bind_with(token, |map| map.int(6, |w| unit(w.uint(self.now.secs()))))
     }
 
     /// The same, with more members of the payload, which may replace those of the fixture.
     pub(crate) fn bind_with(&self, token: &[u8], more: impl FnOnce(&mut MapWriter) -> &mut MapWriter) -> Vec<u8> {
         let payload = map(|map| {
-            map.int(3, |w| drop(w.text(AUD))).int(39, |w| drop(w.bytes(&NONCE)));
+            map.int(3, |w| unit(w.text(AUD))).int(39, |w| unit(w.bytes(&NONCE)));
             more(map);
         });
         raw_sign1(&self.holder, &kbt_header(token), &[0xa0], &payload)
@@ -122,31 +122,34 @@ impl Fixture {
     /// The protected header of a good SD-CWT.
     pub(crate) fn header(&self) -> Vec<u8> {
         map(|map| {
-            map.int(1, |w| drop(w.int(-19)))
-                .int(4, |w| drop(w.bytes(self.issuer.public().thumbprint().as_bytes())))
-                .int(16, |w| drop(w.uint(293)))
-                .int(170, |w| drop(w.int(-16)));
+            map.int(1, |w| unit(w.int(-19)))
+                .int(4, |w| unit(w.bytes(self.issuer.public().thumbprint().as_bytes())))
+                .int(16, |w| unit(w.uint(293)))
+                .int(170, |w| unit(w.int(-16)));
         })
     }
 
     /// The payload of a good SD-CWT, and more members, which may replace those of the fixture.
     pub(crate) fn payload(&self, more: impl FnOnce(&mut MapWriter)) -> Vec<u8> {
         map(|map| {
-            map.int(1, |w| drop(w.text(ISS)))
-                .int(2, |w| drop(w.text("somebody")))
-                .int(4, |w| drop(w.uint(HOUR + 7200)))
-                .int(5, |w| drop(w.uint(HOUR)))
-                .int(6, |w| drop(w.uint(HOUR)))
+            map.int(1, |w| unit(w.text(ISS)))
+                .int(2, |w| unit(w.text("somebody")))
+                .int(4, |w| unit(w.uint(HOUR + 7200)))
+                .int(5, |w| unit(w.uint(HOUR)))
+                .int(6, |w| unit(w.uint(HOUR)))
                 .int(8, |w| {
                     w.map(|map| {
                         map.int(1, |w| self.holder.public().encode(w));
                     });
                 })
-                .int(11, |w| drop(w.text("https://vct.test/licence")));
+                .int(11, |w| unit(w.text("https://vct.test/licence")));
             more(map);
         })
     }
 }
+
+/// Lets a closure end in a call whose result is of no use.
+pub(crate) fn unit<T>(_: T) {}
 
 pub(crate) fn audience() -> Audience {
     Audience::parse(AUD).unwrap()
@@ -184,7 +187,7 @@ pub(crate) fn sd_claims(disclosures: &[Vec<u8>]) -> Vec<u8> {
     map(|map| {
         map.int(17, |w| {
             w.array(disclosures.len());
-            disclosures.iter().for_each(|disclosure| drop(w.bytes(disclosure)));
+            disclosures.iter().for_each(|disclosure| unit(w.bytes(disclosure)));
         });
     })
 }
@@ -192,7 +195,7 @@ pub(crate) fn sd_claims(disclosures: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) fn kbt_header(token: &[u8]) -> Vec<u8> {
     let token = deedbox_cbor::read(token, Order::Any, &Limits::new(1 << 20)).unwrap();
     map(|map| {
-        map.int(1, |w| drop(w.int(-19))).int(13, |w| drop(w.item(token))).int(16, |w| drop(w.uint(294)));
+        map.int(1, |w| unit(w.int(-19))).int(13, |w| unit(w.item(token))).int(16, |w| unit(w.uint(294)));
     })
 }
 

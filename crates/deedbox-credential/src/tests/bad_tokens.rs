@@ -97,17 +97,17 @@ fn the_order_of_disclosures_does_not_matter() {
 #[test]
 fn bare_digests_are_read_and_never_mixed_with_wrapped_ones() {
     let fixture = Fixture::new();
-    let disclosure = |salt: u8, key: u64| cbor(|w| drop(w.array(3).bytes(&[salt; 16]).text("v").uint(key)));
+    let disclosure = |salt: u8, key: u64| cbor(|w| unit(w.array(3).bytes(&[salt; 16]).text("v").uint(key)));
     let (first, second) = (disclosure(1, 600), disclosure(2, 601));
     let bare = |bytes: &[u8]| deedbox_crypto::hash::sha256(bytes);
-    let wrapped = |bytes: &[u8]| bare(&cbor(|w| drop(w.bytes(bytes))));
+    let wrapped = |bytes: &[u8]| bare(&cbor(|w| unit(w.bytes(bytes))));
     let payload = |digests: [[u8; 32]; 2]| {
         fixture.payload(|map| {
             map.entry(
-                |w| drop(w.simple(59)),
+                |w| unit(w.simple(59)),
                 |w| {
                     w.array(2);
-                    digests.iter().for_each(|digest| drop(w.bytes(digest)));
+                    digests.iter().for_each(|digest| unit(w.bytes(digest)));
                 },
             );
         })
@@ -151,13 +151,13 @@ fn a_key_binding_without_a_member_or_with_one_too_many_is_refused() {
     let payload = |without: i64, more: &dyn Fn(&mut MapWriter)| {
         map(|map| {
             if without != 3 {
-                map.int(3, |w| drop(w.text(AUD)));
+                map.int(3, |w| unit(w.text(AUD)));
             }
             if without != 6 {
-                map.int(6, |w| drop(w.uint(now)));
+                map.int(6, |w| unit(w.uint(now)));
             }
             if without != 39 {
-                map.int(39, |w| drop(w.bytes(&NONCE)));
+                map.int(39, |w| unit(w.bytes(&NONCE)));
             }
             more(map);
         })
@@ -167,15 +167,15 @@ fn a_key_binding_without_a_member_or_with_one_too_many_is_refused() {
     assert_eq!(check(&payload(3, &|_| {})), "Binding.Audience");
     assert_eq!(check(&payload(6, &|_| {})), "Claims.Missing");
     assert_eq!(check(&payload(39, &|_| {})), "Binding.Nonce");
-    assert_eq!(check(&payload(0, &|map| drop(map.int(1, |w| drop(w.text(ISS)))))), "Binding.IssOrSub");
-    assert_eq!(check(&payload(0, &|map| drop(map.int(2, |w| drop(w.text("me")))))), "Binding.IssOrSub");
-    assert_eq!(check(&payload(0, &|map| drop(map.int(3, |w| drop(w.array(1).text(AUD)))))), "Binding.Audience");
-    assert_eq!(check(&payload(0, &|map| drop(map.int(39, |w| drop(w.text("text")))))), "Binding.Nonce");
-    assert_eq!(check(&payload(0, &|map| drop(map.int(4, |w| drop(w.text("x")))))), "Claims.Date");
-    assert_eq!(check(&payload(0, &|map| drop(map.int(99, |w| drop(w.uint(1)))))), "ok");
-    let marked = payload(0, &|map| drop(map.entry(|w| drop(w.simple(59)), |w| drop(w.array(0)))));
+    assert_eq!(check(&payload(0, &|map| unit(map.int(1, |w| unit(w.text(ISS)))))), "Binding.IssOrSub");
+    assert_eq!(check(&payload(0, &|map| unit(map.int(2, |w| unit(w.text("me")))))), "Binding.IssOrSub");
+    assert_eq!(check(&payload(0, &|map| unit(map.int(3, |w| unit(w.array(1).text(AUD)))))), "Binding.Audience");
+    assert_eq!(check(&payload(0, &|map| unit(map.int(39, |w| unit(w.text("text")))))), "Binding.Nonce");
+    assert_eq!(check(&payload(0, &|map| unit(map.int(4, |w| unit(w.text("x")))))), "Claims.Date");
+    assert_eq!(check(&payload(0, &|map| unit(map.int(99, |w| unit(w.uint(1)))))), "ok");
+    let marked = payload(0, &|map| unit(map.entry(|w| unit(w.simple(59)), |w| unit(w.array(0)))));
     assert_eq!(check(&marked), "Claims.Marker");
-    assert_eq!(check(&cbor(|w| drop(w.array(0)))), "Claims.NotAMap");
+    assert_eq!(check(&cbor(|w| unit(w.array(0)))), "Claims.NotAMap");
     assert_eq!(check(&[]), "Eof");
 }
 
@@ -191,7 +191,7 @@ fn only_the_bound_key_may_sign_the_binding() {
     }
     // Nor does naming the key help.
     let named = map(|map| {
-        map.int(4, |w| drop(w.bytes(fixture.other.public().thumbprint().as_bytes())));
+        map.int(4, |w| unit(w.bytes(fixture.other.public().thumbprint().as_bytes())));
     });
     let bad = raw_sign1(&fixture.other, &protected, &named, &payload);
     assert_eq!(stage(fixture.verify(&bad)), "signature: Signature.KeyBinding");
@@ -217,16 +217,16 @@ fn each_header_of_the_credential_is_checked() {
     let payload = fixture.payload(|_| {});
     let show = |protected: &dyn Fn(&mut MapWriter), unprotected: &dyn Fn(&mut MapWriter)| {
         let header = map(|map| {
-            map.int(1, |w| drop(w.int(-19))).int(16, |w| drop(w.uint(293)));
+            map.int(1, |w| unit(w.int(-19))).int(16, |w| unit(w.uint(293)));
             protected(map);
         });
         let unprotected = map(|map| unprotected(map));
         stage(fixture.verify(&fixture.bind(&raw_sign1(&fixture.issuer, &header, &unprotected, &payload))))
     };
     let none = |_: &mut MapWriter| {};
-    let int = |label: i64, value: i64| move |map: &mut MapWriter| drop(map.int(label, |w| drop(w.int(value))));
+    let int = |label: i64, value: i64| move |map: &mut MapWriter| unit(map.int(label, |w| unit(w.int(value))));
     let text =
-        |label: i64, value: &'static str| move |map: &mut MapWriter| drop(map.int(label, |w| drop(w.text(value))));
+        |label: i64, value: &'static str| move |map: &mut MapWriter| unit(map.int(label, |w| unit(w.text(value))));
     assert_eq!(show(&none, &none), "ok");
     assert_eq!(show(&int(1, -8), &none), "ok");
     assert_eq!(show(&text(16, "application/sd-cwt"), &none), "ok");
@@ -255,7 +255,7 @@ fn each_header_of_the_credential_is_checked() {
         move |map: &mut MapWriter| {
             map.int(2, |w| {
                 w.array(labels.len());
-                labels.iter().for_each(|label| drop(w.int(*label)));
+                labels.iter().for_each(|label| unit(w.int(*label)));
             });
         }
     };
@@ -270,25 +270,25 @@ fn each_header_of_the_key_binding_is_checked() {
     let fixture = Fixture::new();
     let token = raw_sign1(&fixture.issuer, &fixture.header(), &[0xa0], &fixture.payload(|_| {}));
     let payload = map(|map| {
-        map.int(3, |w| drop(w.text(AUD)))
-            .int(6, |w| drop(w.uint(fixture.now.secs())))
-            .int(39, |w| drop(w.bytes(&NONCE)));
+        map.int(3, |w| unit(w.text(AUD)))
+            .int(6, |w| unit(w.uint(fixture.now.secs())))
+            .int(39, |w| unit(w.bytes(&NONCE)));
     });
     let show = |token: Option<&[u8]>, protected: &dyn Fn(&mut MapWriter), unprotected: &dyn Fn(&mut MapWriter)| {
         let header = map(|map| {
-            map.int(1, |w| drop(w.int(-19))).int(16, |w| drop(w.uint(294)));
+            map.int(1, |w| unit(w.int(-19))).int(16, |w| unit(w.uint(294)));
             if let Some(token) = token {
                 let token = deedbox_cbor::read(token, Order::Any, &Limits::new(1 << 20)).unwrap();
-                map.int(13, |w| drop(w.item(token)));
+                map.int(13, |w| unit(w.item(token)));
             }
             protected(map);
         });
         stage(fixture.verify(&raw_sign1(&fixture.holder, &header, &map(|map| unprotected(map)), &payload)))
     };
     let none = |_: &mut MapWriter| {};
-    let int = |label: i64, value: i64| move |map: &mut MapWriter| drop(map.int(label, |w| drop(w.int(value))));
+    let int = |label: i64, value: i64| move |map: &mut MapWriter| unit(map.int(label, |w| unit(w.int(value))));
     let text =
-        |label: i64, value: &'static str| move |map: &mut MapWriter| drop(map.int(label, |w| drop(w.text(value))));
+        |label: i64, value: &'static str| move |map: &mut MapWriter| unit(map.int(label, |w| unit(w.text(value))));
     let token = token.as_slice();
     assert_eq!(show(Some(token), &none, &none), "ok");
     assert_eq!(show(Some(token), &text(16, "application/kb+cwt"), &none), "ok");
@@ -308,37 +308,37 @@ fn each_header_of_the_key_binding_is_checked() {
 fn each_registered_claim_is_checked() {
     let fixture = Fixture::new();
     let show = |label: i64, write: &dyn Fn(&mut Writer)| {
-        let payload = fixture.payload(|map| drop(map.int(label, |w| write(w))));
+        let payload = fixture.payload(|map| unit(map.int(label, |w| write(w))));
         stage(fixture.verify(&fixture.shown(&payload, &[])))
     };
-    assert_eq!(show(99, &|w| drop(w.null())), "ok");
-    assert_eq!(show(1, &|w| drop(w.uint(1))), "claims: Claims.Type");
-    assert_eq!(show(2, &|w| drop(w.uint(1))), "claims: Claims.Type");
-    assert_eq!(show(3, &|w| drop(w.text(AUD))), "ok");
-    assert_eq!(show(3, &|w| drop(w.array(2).text("x").text(AUD))), "ok");
-    assert_eq!(show(3, &|w| drop(w.array(1).text("x"))), "binding: Binding.CredentialAudience");
-    assert_eq!(show(3, &|w| drop(w.text("x"))), "binding: Binding.CredentialAudience");
-    assert_eq!(show(3, &|w| drop(w.array(0))), "claims: Claims.Type");
-    assert_eq!(show(3, &|w| drop(w.array(1).tag(60).bytes(&[0; 32]))), "claims: Claims.Type");
+    assert_eq!(show(99, &|w| unit(w.null())), "ok");
+    assert_eq!(show(1, &|w| unit(w.uint(1))), "claims: Claims.Type");
+    assert_eq!(show(2, &|w| unit(w.uint(1))), "claims: Claims.Type");
+    assert_eq!(show(3, &|w| unit(w.text(AUD))), "ok");
+    assert_eq!(show(3, &|w| unit(w.array(2).text("x").text(AUD))), "ok");
+    assert_eq!(show(3, &|w| unit(w.array(1).text("x"))), "binding: Binding.CredentialAudience");
+    assert_eq!(show(3, &|w| unit(w.text("x"))), "binding: Binding.CredentialAudience");
+    assert_eq!(show(3, &|w| unit(w.array(0))), "claims: Claims.Type");
+    assert_eq!(show(3, &|w| unit(w.array(1).tag(60).bytes(&[0; 32]))), "claims: Claims.Type");
     for date in [4, 5, 6] {
-        assert_eq!(show(date, &|w| drop(w.text("soon"))), "claims: Claims.Date");
-        assert_eq!(show(date, &|w| drop(w.tag(1).uint(HOUR))), "claims: Claims.Date");
+        assert_eq!(show(date, &|w| unit(w.text("soon"))), "claims: Claims.Date");
+        assert_eq!(show(date, &|w| unit(w.tag(1).uint(HOUR))), "claims: Claims.Date");
     }
-    assert_eq!(show(7, &|w| drop(w.text("id"))), "claims: Claims.Type");
-    assert_eq!(show(39, &|w| drop(w.uint(1))), "claims: Claims.Type");
-    assert_eq!(show(11, &|w| drop(w.uint(65_536))), "claims: Claims.Type");
-    assert_eq!(show(11, &|w| drop(w.int(-1))), "claims: Claims.Type");
-    assert_eq!(show(11, &|w| drop(w.uint(65_535))), "policy: Policy.Vct");
-    assert_eq!(show(8, &|w| drop(w.uint(1))), "binding: Binding.Cnf");
-    assert_eq!(show(8, &|w| drop(w.map(|_| {}))), "binding: Binding.Cnf");
-    assert_eq!(show(8, &|w| drop(w.map(|m| drop(m.int(3, |w| drop(w.uint(1))))))), "binding: Binding.Cnf");
-    assert_eq!(show(8, &|w| drop(w.map(|m| drop(m.int(1, |w| drop(w.uint(1))))))), "binding: Binding.CnfKey");
+    assert_eq!(show(7, &|w| unit(w.text("id"))), "claims: Claims.Type");
+    assert_eq!(show(39, &|w| unit(w.uint(1))), "claims: Claims.Type");
+    assert_eq!(show(11, &|w| unit(w.uint(65_536))), "claims: Claims.Type");
+    assert_eq!(show(11, &|w| unit(w.int(-1))), "claims: Claims.Type");
+    assert_eq!(show(11, &|w| unit(w.uint(65_535))), "policy: Policy.Vct");
+    assert_eq!(show(8, &|w| unit(w.uint(1))), "binding: Binding.Cnf");
+    assert_eq!(show(8, &|w| unit(w.map(|_| {}))), "binding: Binding.Cnf");
+    assert_eq!(show(8, &|w| unit(w.map(|m| unit(m.int(3, |w| unit(w.uint(1))))))), "binding: Binding.Cnf");
+    assert_eq!(show(8, &|w| unit(w.map(|m| unit(m.int(1, |w| unit(w.uint(1))))))), "binding: Binding.CnfKey");
     let weak = |w: &mut Writer| {
         w.map(|m| {
             m.int(1, |w| {
                 w.map(|m| {
-                    m.int(1, |w| drop(w.int(1))).int(-1, |w| drop(w.int(6)));
-                    m.int(-2, |w| drop(w.bytes(&[[1].as_slice(), &[0; 31]].concat())));
+                    m.int(1, |w| unit(w.int(1))).int(-1, |w| unit(w.int(6)));
+                    m.int(-2, |w| unit(w.bytes(&[[1].as_slice(), &[0; 31]].concat())));
                 });
             });
         });
@@ -349,7 +349,7 @@ fn each_registered_claim_is_checked() {
             w.map(|m| {
                 m.text(list, |w| {
                     w.map(|m| {
-                        m.text("idx", |w| drop(w.int(idx))).text("uri", |w| drop(w.text("u")));
+                        m.text("idx", |w| unit(w.int(idx))).text("uri", |w| unit(w.text("u")));
                     });
                 });
             });
@@ -358,9 +358,9 @@ fn each_registered_claim_is_checked() {
     assert_eq!(show(65_535, &status("status_list", 3)), "ok");
     assert_eq!(show(65_535, &status("status_list", -3)), "claims: Claims.Status");
     assert_eq!(show(65_535, &status("other", 3)), "claims: Claims.Status");
-    assert_eq!(show(65_535, &|w| drop(w.null())), "claims: Claims.Status");
+    assert_eq!(show(65_535, &|w| unit(w.null())), "claims: Claims.Status");
     // Without an issuer there is nobody to trust.
-    let payload = map(|map| drop(map.int(2, |w| drop(w.text("x")))));
+    let payload = map(|map| unit(map.int(2, |w| unit(w.text("x")))));
     assert_eq!(stage(fixture.verify(&fixture.shown(&payload, &[]))), "claims: Claims.Missing");
 }
 

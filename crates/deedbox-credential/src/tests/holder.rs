@@ -30,27 +30,27 @@ fn another_holders_credential_is_refused() {
 fn a_subject_is_wanted() {
     let fixture = Fixture::new();
     let payload = map(|map| {
-        map.int(1, |w| drop(w.text(ISS))).int(8, |w| {
-            w.map(|map| drop(map.int(1, |w| fixture.holder.public().encode(w))));
+        map.int(1, |w| unit(w.text(ISS))).int(8, |w| {
+            w.map(|map| unit(map.int(1, |w| fixture.holder.public().encode(w))));
         });
     });
     let token = raw_sign1(&fixture.issuer, &fixture.header(), &[0xa0], &payload);
     assert_eq!(stage(fixture.accept(&token)), "claims: Claims.Missing");
     // A disclosed one counts, but must be text.
     for (write, want) in
-        [((|w| drop(w.text("me"))) as fn(&mut Writer), "ok"), (|w| drop(w.uint(1)), "claims: Claims.Type")]
+        [((|w| unit(w.text("me"))) as fn(&mut Writer), "ok"), (|w| unit(w.uint(1)), "claims: Claims.Type")]
     {
         let disclosure = cbor(|w| {
             w.array(3).bytes(&[1; 16]);
             write(w);
             w.uint(2);
         });
-        let digest = deedbox_crypto::hash::sha256(&cbor(|w| drop(w.bytes(&disclosure))));
+        let digest = deedbox_crypto::hash::sha256(&cbor(|w| unit(w.bytes(&disclosure))));
         let payload = map(|map| {
-            map.int(1, |w| drop(w.text(ISS))).int(8, |w| {
-                w.map(|map| drop(map.int(1, |w| fixture.holder.public().encode(w))));
+            map.int(1, |w| unit(w.text(ISS))).int(8, |w| {
+                w.map(|map| unit(map.int(1, |w| fixture.holder.public().encode(w))));
             });
-            map.entry(|w| drop(w.simple(59)), |w| drop(w.array(1).bytes(&digest)));
+            map.entry(|w| unit(w.simple(59)), |w| unit(w.array(1).bytes(&digest)));
         });
         let token = raw_sign1(&fixture.issuer, &fixture.header(), &sd_claims(&[disclosure]), &payload);
         assert_eq!(stage(fixture.accept(&token)), want);
@@ -121,14 +121,14 @@ fn an_issuer_cannot_write_what_nobody_would_read() {
     assert_eq!(build(set().decoys(2048).redactable(600, 1)), "TooMany");
     let raw = |bytes: &[u8]| ClaimValue::from_cbor(bytes).unwrap();
     for (tag, want) in [(1, "ok"), (58, "ReservedTag"), (60, "Marker"), (62, "ReservedTag")] {
-        let value = cbor(|w| drop(w.array(1).tag(tag).bytes(&[0; 32])));
+        let value = cbor(|w| unit(w.array(1).tag(tag).bytes(&[0; 32])));
         assert_eq!(build(set().claim(600, raw(&value))), want);
     }
     assert_eq!(build(set().claim(600, raw(&[0xa1, 0xf8, 59, 0x80]))), "Marker");
     assert_eq!(build(set().claim(600, raw(&[0xa1, 0x41, 0, 0]))), "Key");
     let nested = |levels: usize| {
         cbor(|w| {
-            (0..levels).for_each(|_| drop(w.array(1)));
+            (0..levels).for_each(|_| unit(w.array(1)));
             w.uint(1);
         })
     };

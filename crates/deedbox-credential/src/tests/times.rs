@@ -38,8 +38,8 @@ enum Equal {
 fn present(times: Times) -> (Fixture, Vec<u8>) {
     let fixture = Fixture::new();
     let payload = map(|map| {
-        map.int(1, |w| drop(w.text(ISS))).int(8, |w| {
-            w.map(|map| drop(map.int(1, |w| fixture.holder.public().encode(w))));
+        map.int(1, |w| unit(w.text(ISS))).int(8, |w| {
+            w.map(|map| unit(map.int(1, |w| fixture.holder.public().encode(w))));
         });
         for (label, at) in [(5, times.nbf), (6, times.iat), (4, times.exp)] {
             if let Some(at) = at {
@@ -128,27 +128,27 @@ fn the_clock_at_one_second() {
 fn dates_are_exact_and_bounded() {
     let fixture = Fixture::new();
     let show = |write: &dyn Fn(&mut Writer)| {
-        let payload = fixture.payload(|map| drop(map.int(4, |w| write(w))));
+        let payload = fixture.payload(|map| unit(map.int(4, |w| write(w))));
         code(fixture.verify(&fixture.shown(&payload, &[])))
     };
     let now = fixture.now.secs() as f64;
-    assert_eq!(show(&|w| drop(w.float(now))), "Time.Inconsistent");
-    assert_eq!(show(&|w| drop(w.float(now + 0.25))), "ok");
-    assert_eq!(show(&|w| drop(w.float(f64::NAN))), "Claims.Date");
-    assert_eq!(show(&|w| drop(w.float(f64::INFINITY))), "Claims.Date");
-    assert_eq!(show(&|w| drop(w.float(9_007_199_254_740_992.0))), "ok");
-    assert_eq!(show(&|w| drop(w.float(9_007_199_254_740_994.0))), "Claims.Date");
-    assert_eq!(show(&|w| drop(w.float(-9_007_199_254_740_994.0))), "Claims.Date");
-    assert_eq!(show(&|w| drop(w.uint(u64::try_from(i64::MAX).unwrap()))), "ok");
-    assert_eq!(show(&|w| drop(w.uint(1 << 63))), "Claims.Date");
-    assert_eq!(show(&|w| drop(w.int(i64::MIN))), "Time.Inconsistent");
+    assert_eq!(show(&|w| unit(w.float(now))), "Time.Inconsistent");
+    assert_eq!(show(&|w| unit(w.float(now + 0.25))), "ok");
+    assert_eq!(show(&|w| unit(w.float(f64::NAN))), "Claims.Date");
+    assert_eq!(show(&|w| unit(w.float(f64::INFINITY))), "Claims.Date");
+    assert_eq!(show(&|w| unit(w.float(9_007_199_254_740_992.0))), "ok");
+    assert_eq!(show(&|w| unit(w.float(9_007_199_254_740_994.0))), "Claims.Date");
+    assert_eq!(show(&|w| unit(w.float(-9_007_199_254_740_994.0))), "Claims.Date");
+    assert_eq!(show(&|w| unit(w.uint(u64::try_from(i64::MAX).unwrap()))), "ok");
+    assert_eq!(show(&|w| unit(w.uint(1 << 63))), "Claims.Date");
+    assert_eq!(show(&|w| unit(w.int(i64::MIN))), "Time.Inconsistent");
 }
 
 #[test]
 fn ints_and_floats_compare_as_numbers() {
     use crate::claims::Date;
     let date = |value: f64| {
-        let bytes = cbor(|w| drop(w.float(value)));
+        let bytes = cbor(|w| unit(w.float(value)));
         Date::read(deedbox_cbor::read(&bytes, Order::Any, &Limits::new(16)).unwrap()).unwrap()
     };
     let values = [-9.0e15, -2.5, -2.0, -1.5, -1.0, -0.5, -1.0e-300, 0.0, 1.0e-300, 0.5, 1.0, 1.5, 2.0, 9.0e15];

@@ -20,11 +20,11 @@ fn verify(fixture: &Fixture, entries: Vec<Listed>, kid: Option<&[u8]>, unprotect
     entries.into_iter().for_each(|entry| add_listed(&mut trust, entry));
     let write = |map: &mut MapWriter| {
         if let Some(kid) = kid {
-            map.int(4, |w| drop(w.bytes(kid)));
+            map.int(4, |w| unit(w.bytes(kid)));
         }
     };
     let header = map(|map| {
-        map.int(1, |w| drop(w.int(-19))).int(16, |w| drop(w.uint(293)));
+        map.int(1, |w| unit(w.int(-19))).int(16, |w| unit(w.uint(293)));
         if !unprotected {
             write(map);
         }
