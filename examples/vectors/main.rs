@@ -14,7 +14,9 @@ use std::{
 mod cbor;
 mod consent;
 mod cose;
+mod ed25519;
 mod edhoc;
+mod hpke;
 mod merkle;
 mod sd_cwt;
 
@@ -27,8 +29,10 @@ const SUITES: &[(&str, Run)] = &[
     ("cbor", cbor::run),
     ("consent", consent::run),
     ("cose", cose::run),
+    ("ed25519", ed25519::run),
     ("edhoc", edhoc::run),
     ("edhoc-negative", edhoc::run_negative),
+    ("hpke", hpke::run),
     ("merkle", merkle::run),
     ("sd-cwt", sd_cwt::run),
 ];
