@@ -1,0 +1,303 @@
+//! The host itself: who asks, whether they may, and what they get.
+
+use deedbox_cose::sha256;
+use deedbox_model::{CapabilityId, DatasetId, MailboxId, ObjectId, StoreId, StoreName, Timestamp};
+use deedbox_store::{Commit, CommitOutcome, Mail, NewStore, Quota, RowKey, Storage, StorageError, Table};
+
+use crate::capability::{Capability, Ops, Right, Row, State, Target};
+use crate::clock::{Clock, Steady};
+use crate::config::{Admission, Config, Rate};
+use crate::error::HostError;
+use crate::proof::{Claims, MAX_SKEW_SECS, Proof, request_hash};
+use crate::quota::Buckets;
+use crate::request::{Reply, Request, Resource, Route};
+use crate::structure::check_header;
+use crate::wire::{self, CreateBody};
+
+mod manage;
+mod notice;
+mod read;
+mod write;
+
+pub use notice::Notice;
+use notice::Yield;
+
+/// Rules over a [`Storage`]: who may do what and until when, by the host's own clock.
+///
+/// It answers on the thread that polls it, and needs no async runtime; a server calls it from many threads.
+pub struct Host<S, C> {
+    storage: S,
+    clock: Steady<C>,
+    config: Config,
+    calls: Buckets<(StoreId, CapabilityId)>,
+    header_reads: Buckets<StoreId>,
+}
+
+impl<S, C> std::fmt::Debug for Host<S, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").finish_non_exhaustive()
+    }
+}
+
+/// That the embedder admits a new store: whoever makes one has decided so.
+#[derive(Debug)]
+pub struct Admitted(());
+
+impl Admitted {
+    /// The embedder decided; a request alone never makes one unless [`Admission::Open`] is set.
+    #[must_use]
+    pub const fn by_embedder() -> Self {
+        Self(())
+    }
+}
+
+/// A caller whose proof holds and whose capability is in force.
+struct Caller {
+    store: StoreId,
+    capability: Capability,
+    now: Timestamp,
+    /// First bytes of the proof's hash: a replayed proof leaves one notice.
+    proof: [u8; 16],
+}
+
+impl Caller {
+    /// Whether the person's own agent is asking, which needs no notice of what it does.
+    fn manages(&self) -> bool {
+        self.capability.permits(Target::Store, Ops::MANAGE)
+    }
+}
+
+impl<S: Storage, C: Clock> Host<S, C> {
+    /// A host over this storage. Its clock decides every validity; set back, it stands still.
+    pub fn new(storage: S, clock: C, config: Config) -> Self {
+        Self { storage, clock: Steady::new(clock), config, calls: Buckets::new(), header_reads: Buckets::new() }
+    }
+
+    /// The storage, for the embedder's own work: back-ups, checks.
+    pub const fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// The host's time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Makes a store, with a first capability for its owner: the whole store, every operation, without end.
+    ///
+    /// # Errors
+    /// `Conflict` when the id is taken, `HeadMismatch` when the header is another store's, `TooLarge`, `OverQuota`.
+    pub async fn create(&self, admitted: Admitted, new: &CreateBody<'_>) -> Result<(), HostError> {
+        let Admitted(()) = admitted;
+        let version = self.header_version(new.header, new.store)?;
+        let forever = Timestamp::from_secs(deedbox_store::MAX_SEQ);
+        let rights = vec![Right::new(Target::Store, Ops::ALL)];
+        let name = StoreName::from(new.store);
+        let capability = Capability::new(new.capability, new.holder, name, rights, Timestamp::from_secs(0), forever);
+        let row = Row::new(State::Active, self.now(), capability).to_bytes();
+        let new_store = NewStore {
+            header: new.header,
+            header_version: version,
+            owner: Some((RowKey(*new.capability.as_bytes()), &row)),
+            quota: &self.config.quota,
+        };
+        self.storage.create(new.store, &new_store).await.map_err(HostError::of_storage)
+    }
+
+    /// Answers a request.
+    ///
+    /// A commit that meets another head is an answer of status 409 whose body shows what is in force
+    /// ([`wire::ConflictBody`]): where it is the client's own head, an earlier try was done.
+    ///
+    /// # Errors
+    /// See [`HostError`]. Nothing was changed, except that a refusal may have left a notice.
+    pub async fn call(&self, request: Request<'_>) -> Result<Reply, HostError> {
+        let limit = self.config.commit_len;
+        if u64::try_from(request.body.len()).map_or(true, |len| len > limit) {
+            return Err(HostError::TooLarge { limit });
+        }
+        match Route::parse(request.method, request.target).ok_or(HostError::NotFound)? {
+            Route::Create => self.create_by_request(&request).await,
+            Route::Header(s) => self.read_header(s).await,
+            Route::Of(name, resource) => {
+                let caller = self.authenticate(&request, name).await?;
+                self.serve(&caller, &request, resource).await
+            }
+        }
+    }
+
+    async fn serve(&self, caller: &Caller, request: &Request<'_>, resource: Resource) -> Result<Reply, HostError> {
+        match resource {
+            Resource::Changes(d, after, limit) => self.changes(caller, d, after, limit).await,
+            Resource::Heads(d, after) => self.heads(caller, d, after).await,
+            Resource::Leaves(d) => self.leaves(caller, d).await,
+            Resource::Objects(d) => self.objects(caller, d, request.body).await,
+            Resource::MailList(m, after) => self.mail_list(caller, m, after).await,
+            Resource::MailAck(m, upto) => self.mail_ack(caller, m, upto).await,
+            Resource::Mail(m) => self.mail_push(caller, m, request.body).await,
+            Resource::Commit => self.commit(caller, request.body).await,
+            Resource::Alias(_)
+            | Resource::Capabilities
+            | Resource::Capability(_)
+            | Resource::Purge
+            | Resource::Share(_)
+            | Resource::Usage => {
+                let permitted = caller.manages();
+                self.admit(caller, Ops::MANAGE, None, permitted).await?;
+                self.manage(caller, request, resource).await
+            }
+        }
+    }
+
+    /// Steps 1 to 7: who asks, and whether the capability is in force. Steps 1 to 4 give one answer.
+    async fn authenticate(&self, request: &Request<'_>, name: StoreName) -> Result<Caller, HostError> {
+        let bytes = request.proof.ok_or(HostError::Unauthenticated)?;
+        let proof = Proof::parse(bytes).ok_or(HostError::Unauthenticated)?;
+        let id = proof.capability();
+        let store = match self.storage.resolve(name).await {
+            Ok(Some(store)) => store,
+            Ok(None) | Err(StorageError::NotFound) => return Err(HostError::Unauthenticated),
+            Err(error) => return Err(HostError::Storage(error)),
+        };
+        let row = self.row(store, id).await?.ok_or(HostError::Unauthenticated)?;
+        if row.capability.name != name {
+            return Err(HostError::Unauthenticated);
+        }
+        let claims: Claims = proof.verify(&row.capability.holder).ok_or(HostError::Unauthenticated)?;
+        if claims.request != request_hash(request.method, request.origin, request.target, request.body) {
+            return Err(HostError::Unauthenticated);
+        }
+        let hash = sha256(bytes);
+        let proof = hash.first_chunk().copied().ok_or(HostError::Unauthenticated)?;
+        let now = self.clock.now();
+        let caller = Caller { store, capability: row.capability.clone(), now, proof };
+        let skew = claims.time.secs().abs_diff(now.secs());
+        let verdict = if skew > MAX_SKEW_SECS { Err(HostError::ClockSkew { now }) } else { in_force(&row, now) };
+        match verdict {
+            Ok(()) => Ok(caller),
+            Err(error) => Err(self.refuse(&caller, None, None, error).await),
+        }
+    }
+
+    /// Steps 8 and 9: whether a right covers it, and whether it is not too often.
+    async fn admit(
+        &self,
+        caller: &Caller,
+        op: Ops,
+        dataset: Option<DatasetId>,
+        permitted: bool,
+    ) -> Result<(), HostError> {
+        if !permitted {
+            return Err(self.refuse(caller, Some(op), dataset, HostError::NotPermitted).await);
+        }
+        let key = (caller.store, caller.capability.id);
+        match self.calls.take(key, self.config.rate, 1, caller.now) {
+            Ok(()) => Ok(()),
+            Err(retry_after) => Err(self.refuse(caller, Some(op), dataset, HostError::TooMany { retry_after }).await),
+        }
+    }
+
+    /// The capability's row, read afresh: rows are never cached.
+    async fn row(&self, s: StoreId, id: CapabilityId) -> Result<Option<Row>, HostError> {
+        let row = match self.storage.row(s, Table::Capabilities, RowKey(*id.as_bytes())).await {
+            Ok(Some(row)) => row,
+            Ok(None) | Err(StorageError::NotFound) => return Ok(None),
+            Err(error) => return Err(HostError::Storage(error)),
+        };
+        let row = Row::from_bytes(&row.value).ok_or(HostError::Storage(StorageError::Corrupt))?;
+        self.clock.seen(row.since);
+        Ok(Some(row))
+    }
+
+    /// The last step before bytes leave: the data was read, the notice is durable, and the capability is still in
+    /// force.
+    async fn deliver(&self, caller: &Caller, body: Vec<u8>, what: &Yield<'_>) -> Result<Reply, HostError> {
+        self.notify(caller, what).await?;
+        let row = self.row(caller.store, caller.capability.id).await?.ok_or(HostError::Unauthenticated)?;
+        in_force(&row, self.clock.now())?;
+        Ok(Reply::ok(body))
+    }
+
+    async fn create_by_request(&self, request: &Request<'_>) -> Result<Reply, HostError> {
+        if self.config.admission != Admission::Open {
+            return Err(HostError::NotPermitted);
+        }
+        let limit = usize::try_from(self.config.commit_len).unwrap_or(usize::MAX);
+        let new = CreateBody::from_bytes(request.body, limit).ok_or(HostError::Malformed)?;
+        self.create(Admitted(()), &new).await?;
+        Ok(Reply { status: 201, body: Vec::new() })
+    }
+
+    /// The one thing that is given without a proof: whoever begins on a new device knows the true id and nothing else.
+    async fn read_header(&self, s: StoreId) -> Result<Reply, HostError> {
+        let header = match self.storage.header(s).await {
+            Ok(header) => header,
+            Err(StorageError::NotFound) => return Err(HostError::Unauthenticated),
+            Err(error) => return Err(HostError::Storage(error)),
+        };
+        let hourly = self.config.header_reads.max(1);
+        let rate = Rate { per_second: 1, burst: hourly };
+        let secs = 3_600_u32.checked_div(hourly).unwrap_or(0).max(1);
+        self.header_reads.take(s, rate, secs, self.now()).map_err(|retry_after| HostError::TooMany { retry_after })?;
+        Ok(Reply::ok(wire::versioned_to_bytes(header.version, &header.value)))
+    }
+
+    fn header_version(&self, header: &[u8], s: StoreId) -> Result<u64, HostError> {
+        let limit = self.config.header_len;
+        if u64::try_from(header.len()).map_or(true, |len| len > limit) {
+            return Err(HostError::TooLarge { limit });
+        }
+        check_header(header, s)
+    }
+
+    /// A commit without parts.
+    async fn push(&self, s: StoreId, mail: &[Mail<'_>], quota: &Quota) -> Result<(), HostError> {
+        let commit = Commit { parts: &[], mail, header: None, quota };
+        match self.storage.commit(s, &commit).await.map_err(HostError::of_storage)? {
+            CommitOutcome::Done => Ok(()),
+            CommitOutcome::Conflict { .. } | CommitOutcome::HeaderConflict { .. } => Err(HostError::Conflict),
+        }
+    }
+
+    /// Leaves a notice of a refusal, the same at most once a minute, and gives the error back.
+    async fn refuse(
+        &self,
+        caller: &Caller,
+        op: Option<Ops>,
+        dataset: Option<DatasetId>,
+        error: HostError,
+    ) -> HostError {
+        let what = Yield { op, dataset, objects: &[], count: 0, bytes: 0, refused: Some(error.code()) };
+        // the refusal stands, whether or not there is room for its notice
+        let _ = self.notify(caller, &what).await;
+        error
+    }
+}
+
+/// Steps 6 and 7.
+fn in_force(row: &Row, now: Timestamp) -> Result<(), HostError> {
+    match row.state {
+        State::Paused => return Err(HostError::Paused),
+        State::Revoked => return Err(HostError::Revoked),
+        State::Active => {}
+    }
+    if now < row.capability.not_before {
+        return Err(HostError::NotYet);
+    }
+    if now >= row.capability.not_after {
+        return Err(HostError::Expired);
+    }
+    Ok(())
+}
+
+fn is_notices(m: MailboxId) -> bool {
+    m == MailboxId::NOTICES
+}
+
+fn sum_len<'a>(bodies: impl Iterator<Item = &'a [u8]>) -> u64 {
+    bodies.fold(0, |sum: u64, body| sum.saturating_add(u64::try_from(body.len()).unwrap_or(u64::MAX)))
+}
+
+fn object_ids<'a>(rows: impl Iterator<Item = &'a wire::Object<'a>>) -> Vec<ObjectId> {
+    rows.map(|row| row.object).collect()
+}
