@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod cbor;
 pub mod consent;
+pub mod credential;
 pub mod interop;
 pub mod model;
 
@@ -36,6 +37,10 @@ pub const TARGETS: &[Target] = &[
     ("consent_request", consent::consent_request),
     ("consent_rule", consent::consent_rule),
     ("consent_vocabulary", consent::consent_vocabulary),
+    ("credential_accept", credential::credential_accept),
+    ("credential_disclosures", credential::credential_disclosures),
+    ("credential_resigned", credential::credential_resigned),
+    ("credential_verify", credential::credential_verify),
     ("interop_import", interop::interop_import),
     ("model_path", model::model_path),
 ];

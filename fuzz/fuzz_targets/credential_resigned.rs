@@ -1,0 +1,3 @@
+//! A token mutated inside and signed again.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::credential::credential_resigned);

@@ -1,0 +1,217 @@
+//! SD-CWT: presentations, accepted credentials, the disclosure engine, and tokens mutated inside and signed again.
+#![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
+
+use std::sync::LazyLock;
+
+use deedbox_cbor::{Limits, Order, Writer, read};
+use deedbox_cose::{LocalSigner, Signer as _};
+use deedbox_credential::{
+    AcceptPolicy, Audience, Challenge, ClaimArray, ClaimMap, ClaimSet, CredentialTemplate, HeldCredential, Issuer,
+    Nonce, StatusPolicy, TrustStore, Vct, VctPolicy, Verifier, claim_path,
+    test_util::{assemble, claims, naive_assemble, raw_sign1},
+};
+use deedbox_crypto::{hash::sha256, secret::SecretBytes};
+use deedbox_model::Timestamp;
+use deedbox_testkit::rng::SeededRng;
+
+const ISS: &str = "https://issuer.test";
+const AUD: &str = "https://verifier.test";
+const NONCE: [u8; 16] = [7; 16];
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+struct Fixture {
+    issuer: LocalSigner,
+    holder: LocalSigner,
+    trust: TrustStore,
+    issued: Vec<u8>,
+    presented: Vec<u8>,
+}
+
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
+    let signer = |seed| LocalSigner::from_seed(&SecretBytes::from_bytes([seed; 32]));
+    let (issuer, holder) = (signer(1), signer(2));
+    let mut trust = TrustStore::new();
+    trust.pin_issuer(ISS, issuer.public().clone());
+    let place = ClaimMap::new().claim("country", "us").redactable("region", "ca");
+    let set = ClaimSet::builder()
+        .redactable(501, "ABCD")
+        .claim(502, ClaimArray::new().element(1).redactable(2).decoys(1))
+        .redactable(503, place)
+        .build()
+        .unwrap();
+    let template = CredentialTemplate::new(Vct::number(5), 3600);
+    let mut rng = SeededRng::new(1);
+    let issued =
+        Issuer::new(ISS, &issuer).issue(&template, set, holder.public(), None, NOW, &mut rng).unwrap().into_vec();
+    let held = HeldCredential::accept(&issued, &trust, &AcceptPolicy::new(holder.public().clone()), NOW).unwrap();
+    let selection = held.select(&[claim_path![503, "region"]]).unwrap();
+    let audience = Audience::parse(AUD).unwrap();
+    let presented = held.present(&selection, &audience, &Nonce::try_new(&NONCE).unwrap(), &holder, NOW).unwrap();
+    Fixture { issuer, holder, trust, issued, presented }
+});
+
+fn xor(over: &[u8], data: &[u8]) -> Vec<u8> {
+    over.iter().zip(data.iter().chain(std::iter::repeat(&0))).map(|(left, right)| left ^ right).collect()
+}
+
+fn verifier(trust: &TrustStore) -> Verifier<'_> {
+    let status = StatusPolicy::ShortLived { max_secs: 1 << 40 };
+    Verifier::new(trust, Audience::parse(AUD).unwrap(), VctPolicy::any_or_none(), status)
+}
+
+fn challenge() -> Challenge {
+    Challenge::try_new(&NONCE, 300).unwrap()
+}
+
+/// No presentation is accepted but the one that was made: the input is one, and is XORed over the true one.
+pub fn credential_verify(data: &[u8]) {
+    let verifier = verifier(&FIXTURE.trust);
+    for kbt in [data, &xor(&FIXTURE.presented, data)] {
+        let _ = Verifier::peek(kbt);
+        assert_eq!(verifier.verify(kbt, challenge(), NOW).is_ok(), kbt == FIXTURE.presented);
+    }
+}
+
+/// A credential that is accepted says what was issued: the input is one, and is XORed over the true one.
+pub fn credential_accept(data: &[u8]) {
+    let policy = AcceptPolicy::new(FIXTURE.holder.public().clone());
+    let accept = |bytes: &[u8]| HeldCredential::accept(bytes, &FIXTURE.trust, &policy, NOW);
+    let issued = accept(&FIXTURE.issued).unwrap();
+    for bytes in [data, &xor(&FIXTURE.issued, data)] {
+        if let Ok(held) = accept(bytes) {
+            assert_eq!(held.claims(), issued.claims());
+            assert_eq!(held.as_bytes(), bytes);
+        }
+        let _ = HeldCredential::reopen(bytes, &policy);
+    }
+}
+
+/// A payload and disclosures, cut from the input; digests that the input can't know are filled in.
+///
+/// `[bare?] [payload length, 2 bytes] payload ([length] disclosure)*`. Wherever 31 bytes aa and a number n stand, the digest
+/// of disclosure n is put, if n is not later than where it stands.
+fn cut(data: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+    let (bare, data) = data.split_first()?;
+    let (len, data) = data.split_first_chunk::<2>()?;
+    let (payload, mut data) = data.split_at_checked(u16::from_be_bytes(*len).into())?;
+    let mut disclosures: Vec<Vec<u8>> = Vec::new();
+    let mut digests: Vec<[u8; 32]> = Vec::new();
+    while let Some((len, rest)) = data.split_first() {
+        let (disclosure, rest) = rest.split_at_checked((*len).into())?;
+        let disclosure = fill(disclosure, &digests);
+        let mut wrapped = Writer::new();
+        wrapped.bytes(&disclosure);
+        digests.push(sha256(if *bare == 1 { &disclosure } else { wrapped.as_slice() }));
+        disclosures.push(disclosure);
+        data = rest;
+    }
+    Some((fill(payload, &digests), disclosures))
+}
+
+fn fill(bytes: &[u8], digests: &[[u8; 32]]) -> Vec<u8> {
+    let mut filled = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let named = rest.strip_prefix(&[0xaa; 31]).and_then(<[u8]>::split_first);
+        match named.and_then(|(n, after)| Some((digests.get(usize::from(*n))?, after))) {
+            Some((digest, after)) => {
+                filled.extend_from_slice(digest);
+                rest = after;
+            }
+            None => {
+                filled.push(*first);
+                rest = after;
+            }
+        }
+    }
+    filled
+}
+
+/// The engine and the naive assembler come to one result.
+pub fn credential_disclosures(data: &[u8]) {
+    let Some((payload, disclosures)) = cut(data) else { return };
+    let disclosures: Vec<&[u8]> = disclosures.iter().map(Vec::as_slice).collect();
+    assert_eq!(assemble(&payload, &disclosures).ok(), naive_assemble(&payload, &disclosures));
+}
+
+/// A token mutated inside and signed again by issuer and holder: what is accepted is what the naive assembler makes of it.
+pub fn credential_resigned(data: &[u8]) {
+    let Some((more, disclosures)) = cut(data) else { return };
+    let Ok(more) = read(&more, Order::Any, &Limits::new(1 << 16)) else { return };
+    let Some(more) = more.as_map() else { return };
+    let mut payload = Writer::new();
+    payload.map(|map| {
+        map.int(1, |w| {
+            w.text(ISS);
+        });
+        map.int(8, |w| {
+            w.map(|map| {
+                map.int(1, |w| FIXTURE.holder.public().encode(w));
+            });
+        });
+        // The input may replace these two.
+        for (key, value) in more {
+            map.entry(
+                |w| {
+                    w.item(key);
+                },
+                |w| {
+                    w.item(value);
+                },
+            );
+        }
+    });
+    let mut header = Writer::new();
+    header.map(|map| {
+        map.int(1, |w| {
+            w.int(-19);
+        });
+        map.int(16, |w| {
+            w.uint(293);
+        });
+    });
+    let mut sd_claims = Writer::new();
+    sd_claims.map(|map| {
+        if !disclosures.is_empty() {
+            map.int(17, |w| {
+                w.array(disclosures.len());
+                disclosures.iter().for_each(|disclosure| {
+                    w.bytes(disclosure);
+                });
+            });
+        }
+    });
+    let token = raw_sign1(&FIXTURE.issuer, header.as_slice(), sd_claims.as_slice(), payload.as_slice());
+    let Ok(item) = read(&token, Order::Any, &Limits::new(1 << 20)) else { return };
+    let mut header = Writer::new();
+    header.map(|map| {
+        map.int(1, |w| {
+            w.int(-19);
+        });
+        map.int(13, |w| {
+            w.item(item);
+        });
+        map.int(16, |w| {
+            w.uint(294);
+        });
+    });
+    let mut binding = Writer::new();
+    binding.map(|map| {
+        map.int(3, |w| {
+            w.text(AUD);
+        });
+        map.int(6, |w| {
+            w.uint(NOW.secs());
+        });
+        map.int(39, |w| {
+            w.bytes(&NONCE);
+        });
+    });
+    let kbt = raw_sign1(&FIXTURE.holder, header.as_slice(), &[0xa0], binding.as_slice());
+    if let Ok(shown) = verifier(&FIXTURE.trust).verify(&kbt, challenge(), NOW) {
+        let disclosures: Vec<&[u8]> = disclosures.iter().map(Vec::as_slice).collect();
+        let naive = naive_assemble(payload.as_slice(), &disclosures);
+        assert_eq!(naive.as_deref(), Some(claims(&shown).as_bytes()));
+    }
+    let _ = HeldCredential::accept(&token, &FIXTURE.trust, &AcceptPolicy::new(FIXTURE.holder.public().clone()), NOW);
+}
