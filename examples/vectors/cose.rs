@@ -66,6 +66,7 @@ struct Enveloped {
 
 #[derive(Deserialize)]
 struct Recipient {
+    #[serde(default)]
     key: Key,
     sender_key: Option<Key>,
     #[serde(default)]
@@ -74,7 +75,8 @@ struct Recipient {
     unprotected: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(default)]
 struct Key {
     kty: String,
     crv: Option<String>,

@@ -4,8 +4,10 @@
 pub mod audit;
 pub mod cbor;
 pub mod consent;
+pub mod cose;
 pub mod credential;
 pub mod interop;
+pub mod merkle;
 pub mod model;
 
 /// Makes the `main` of one fuzz target: libFuzzer's under `cfg(fuzzing)`, elsewhere one that replays the files named
@@ -37,10 +39,20 @@ pub const TARGETS: &[Target] = &[
     ("consent_request", consent::consent_request),
     ("consent_rule", consent::consent_rule),
     ("consent_vocabulary", consent::consent_vocabulary),
+    ("cose_encrypt0", cose::cose_encrypt0),
+    ("cose_key", cose::cose_key),
+    ("cose_sign1", cose::cose_sign1),
     ("credential_accept", credential::credential_accept),
     ("credential_disclosures", credential::credential_disclosures),
     ("credential_resigned", credential::credential_resigned),
     ("credential_verify", credential::credential_verify),
     ("interop_import", interop::interop_import),
+    ("merkle_proof", merkle::merkle_proof),
+    ("merkle_receipt", merkle::merkle_receipt),
     ("model_path", model::model_path),
 ];
+
+/// `bytes` with `data` XORed over its beginning: empty data, or zeros, leave it as it is.
+fn altered(bytes: &[u8], data: &[u8]) -> Vec<u8> {
+    bytes.iter().zip(data.iter().chain(std::iter::repeat(&0))).map(|(byte, change)| byte ^ change).collect()
+}

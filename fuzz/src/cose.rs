@@ -1,0 +1,73 @@
+//! COSE: signed objects, keys, encrypted objects.
+#![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
+
+use deedbox_cose::{
+    AlgPlace, Buckets, LocalSigner, RecipientKey, RecipientSecret, Sign1, Sign1Rules, Signer as _, TagRule, VerifyKey,
+    encrypt0::{self, Encrypt0, Record, StreamKey},
+    sign::{self, Sign},
+    sign1,
+};
+use deedbox_crypto::secret::SecretBytes;
+use deedbox_testkit::rng::SeededRng;
+
+use crate::altered;
+
+const LABEL: &[u8] = b"label\0";
+
+/// Whatever is read has a Sig_structure; a document opens exactly when it is unaltered: the input is XORed over a true
+/// one of each kind.
+pub fn cose_sign1(data: &[u8]) {
+    let lax = Sign1Rules::STRICT.tag(TagRule::OptionalWithCwt).alg(AlgPlace::Either).buckets(Buckets::ProtectedWins);
+    for rules in [Sign1Rules::STRICT, lax, Sign1Rules::STRICT.canonical().understood(&[1, 4, 16])] {
+        if let Ok(read) = Sign1::parse(data, &rules) {
+            let signed = read.peek();
+            assert!(!signed.to_be_signed(LABEL).is_empty());
+            assert!(signed.payload().len() < data.len());
+        }
+        if let Ok(read) = Sign::parse(data, &rules) {
+            assert!(read.peek().signatures().iter().all(|one| !read.peek().to_be_signed(one, LABEL).is_empty()));
+        }
+    }
+    let (first, second) =
+        (LocalSigner::generate(&mut SeededRng::new(1)), LocalSigner::generate(&mut SeededRng::new(2)));
+    let document = sign1::document(&first, LABEL, b"payload").unwrap();
+    let bytes = altered(&document, data);
+    assert_eq!(sign1::open_document(&bytes, first.public(), LABEL).is_ok(), bytes == document);
+
+    let document = sign::document(&first, LABEL, b"payload").unwrap();
+    let document = sign::add_signature(&second, &document, LABEL).unwrap();
+    let bytes = altered(&document, data);
+    let opened = sign::Document::parse(&bytes).and_then(|read| read.verify(&[first.public(), second.public()], LABEL));
+    assert_eq!(opened.is_ok(), bytes == document);
+}
+
+/// A key that is accepted has one deterministic form, which reads as the same key of the same name.
+pub fn cose_key(data: &[u8]) {
+    if let Ok(key) = VerifyKey::parse(data) {
+        let again = VerifyKey::parse(&key.to_cose_key()).unwrap();
+        assert_eq!((again.thumbprint(), again.to_cose_key()), (key.thumbprint(), key.to_cose_key()));
+    }
+    if let Ok(key) = RecipientKey::parse(data) {
+        let again = RecipientKey::parse(&key.to_cose_key()).unwrap();
+        assert_eq!((again.thumbprint(), again.to_cose_key()), (key.thumbprint(), key.to_cose_key()));
+    }
+}
+
+/// A record and a sealed object open exactly when they are unaltered: the input is XORed over true ones.
+pub fn cose_encrypt0(data: &[u8]) {
+    let _ = Encrypt0::parse(data, &Sign1Rules::STRICT.alg(AlgPlace::Either).tag(TagRule::Optional));
+    let _ = encrypt0::peek_psk_id(data);
+    let stream = StreamKey::derive(&SecretBytes::from_bytes([1; 32]), [2; 16]);
+    if let Ok(record) = Record::parse(data) {
+        let _ = stream.open(&record);
+    }
+    let record = stream.seal(300, b"content").unwrap();
+    let bytes = altered(&record, data);
+    let opened = Record::parse(&bytes).and_then(|record| stream.open(&record));
+    assert_eq!(opened.is_ok(), bytes == record);
+
+    let secret = RecipientSecret::from_seed(&SecretBytes::from_bytes([3; 32])).unwrap();
+    let sealed = encrypt0::seal(secret.public(), LABEL, b"content", &mut SeededRng::new(4)).unwrap();
+    let bytes = altered(&sealed, data);
+    assert_eq!(encrypt0::open(&secret, LABEL, &bytes).is_ok(), bytes == sealed);
+}
