@@ -72,6 +72,16 @@ impl SecretKey {
     ) -> Result<Zeroizing<Vec<u8>>, Rejected> {
         open::<XWing>(&self.0, enc, info, aad, ciphertext, psk)
     }
+
+    /// The raw secret of an encapsulation to this key, for protocols with a key schedule of their own.
+    ///
+    /// # Errors
+    /// [`Rejected`] for another length. Altered bytes of the right length give another secret, as implicit rejection wants.
+    pub fn decapsulate(&self, enc: &[u8]) -> Result<SecretBytes<32>, Rejected> {
+        let enc = <XWing as hpke::Kem>::EncappedKey::from_bytes(enc).map_err(|_| Rejected)?;
+        let shared = XWing::decap(&self.0, None, &enc).map_err(|_| Rejected)?;
+        Ok(SecretBytes::build(|out| out.copy_from_slice(&shared.0)))
+    }
 }
 
 impl PublicKey {
@@ -102,6 +112,15 @@ impl PublicKey {
         rng: &mut impl CryptoRng,
     ) -> Result<(Vec<u8>, Vec<u8>), Rejected> {
         seal::<XWing>(&self.0, info, aad, plaintext, psk, rng)
+    }
+
+    /// A fresh raw secret and its encapsulation (1,120 bytes), for protocols with a key schedule of their own.
+    ///
+    /// # Errors
+    /// [`Rejected`] never happens for X-Wing; the primitive's interface allows it.
+    pub fn encapsulate(&self, rng: &mut impl CryptoRng) -> Result<(Vec<u8>, SecretBytes<32>), Rejected> {
+        let (shared, enc) = XWing::encap_with_rng(&self.0, None, rng).map_err(|_| Rejected)?;
+        Ok((enc.to_bytes().to_vec(), SecretBytes::build(|out| out.copy_from_slice(&shared.0))))
     }
 }
 

@@ -20,22 +20,35 @@
 //! # Ok::<(), deedbox_crypto::Rejected>(())
 //! ```
 //!
+//! # Who uses it, and the life of a secret
+//!
+//! Whoever holds keys: the person's agent, providers, issuers. A host verifies signatures and hashes, and is built without
+//! the features `seal` and `password`. A secret is drawn from the caller's randomness or derived under a label, lives in a
+//! type that is neither `Clone` nor printable, leaves it only by [`secret::SecretBytes::expose`] or a function that ends in
+//! `_hazmat`, and is wiped when dropped. Clock and randomness are never fetched here.
+//!
 //! # What must never be reused
 //!
-//! A nonce with a key: callers derive both from one fresh salt, or count within one fresh stream. A label for a second use:
-//! each use has a row of its own in [`label`], and a test keeps them free of prefixes.
+//! A nonce with a key: two texts under one nonce give away both, and forgeries with them. Callers derive both from one fresh
+//! salt, or count within one fresh stream. A label for a second use: each use has a row of its own in [`label`], a test keeps
+//! them free of prefixes, and so a signature or key made for one use is worth nothing in another. A seed for a second
+//! algorithm.
 //!
 //! # What it does not protect
 //!
-//! Secrets are wiped when dropped, but a compiler, a swap partition or a core dump may have kept a copy. Failure is one
-//! opaque [`Rejected`]; what failed is not told. `unsafe` is forbidden here; the primitives have some.
+//! Secrets are wiped when dropped, but the stack, a swap partition or a core dump may have kept a copy. Time is constant in
+//! the content of what [`ct::eq`] compares, not in its length; that of the primitives is their authors' claim. ChaCha20-Poly1305
+//! commits to no key: a container that must open under one key only carries a commitment of its own. Ed25519 and ECDSA do not
+//! resist a quantum computer; X-Wing does. Failure is one opaque [`Rejected`]: what failed is not told. `unsafe` is forbidden
+//! here; the primitives have some.
 //!
 //! # Features
 //!
-//! `std`, `seal` (AEAD, HKDF, X25519, HPKE) and `password` (Argon2id) are on by default; a host needs none of the last two.
-//! `aws-lc` takes the AEAD from AWS-LC, with the same bytes. `es256`, `es384` verify ECDSA signatures of others.
+//! `std`; `seal` (AEAD, HKDF, HMAC, X25519, HPKE) and `password` (Argon2id) are on by default. `aws-lc` takes the AEAD from
+//! AWS-LC, with the same bytes. `es256`, `es384` verify ECDSA signatures of others. Without `std` the crate is `no_std` with
+//! `alloc`.
 //!
-//! Algorithms, labels and limits are specified in `docs/format/crypto.md`.
+//! Algorithms, labels, limits and errors are specified in `docs/format/crypto.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]
 

@@ -63,11 +63,11 @@ impl PublicKey {
     /// [`Rejected`] for bytes that are no canonical point, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, Rejected> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| Rejected)?;
-        // Another encoding of a point would give one key two thumbprints.
-        if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {
-            return Err(Rejected);
-        }
-        Ok(Self(key))
+        // Another encoding of a point would give one key two thumbprints. y is below 2^255 - 19; the two points for which a
+        // sign bit is redundant, those with x = 0, are weak.
+        let [low, middle @ .., high] = bytes;
+        let y_is_large = *low >= 0xed && middle.iter().all(|byte| *byte == 0xff) && high & 0x7f == 0x7f;
+        if y_is_large || key.is_weak() { Err(Rejected) } else { Ok(Self(key)) }
     }
 
     /// Its 32 bytes.

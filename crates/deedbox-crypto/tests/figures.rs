@@ -36,12 +36,17 @@ fn sha_256() {
     assert_eq!(hash::sha256(b""), array("e3b0c442 98fc1c14 9afbf4c8 996fb924 27ae41e4 649b934c a495991b 7852b855"));
 }
 
-/// RFC 4231 §4.3.
+/// RFC 4231 §4.3 and §4.7.
 #[test]
 fn hmac_sha_256() {
     assert_eq!(
         kdf::hmac_sha256(b"Jefe", &[b"what do ya want ", b"for nothing?"]),
         array("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+    );
+    // §4.7: a key longer than a block.
+    assert_eq!(
+        kdf::hmac_sha256(&[0xaa; 131], &[b"Test Using Larger Than Block-Size Key - Hash Key First"]),
+        array("60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54")
     );
 }
 

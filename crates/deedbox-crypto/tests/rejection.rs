@@ -110,6 +110,14 @@ fn keys_of_small_order_are_rejected() {
 /// y = 3 is on the curve; p + 3 is another encoding of it (p ends in ed, so f0). The twin is a key.
 #[test]
 fn a_key_in_another_encoding_is_rejected() {
+    // All nineteen values of y from p on, with either sign: none is taken.
+    for low in 0xed..=0xff {
+        for high in [0x7f, 0xff] {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (low, high);
+            assert_eq!(PublicKey::from_bytes(&bytes), Err(Rejected), "{low:x}");
+        }
+    }
     let mut canonical = [0; 32];
     canonical[0] = 3;
     let mut other = [0xff; 32];
@@ -197,6 +205,23 @@ fn an_altered_hpke_message_is_rejected() {
     }
     let another = kem::SecretKey::from_seed(&SecretBytes::from_bytes([7; 32])).unwrap();
     assert_eq!(another.open(&enc, b"info", b"aad", &ct, None).err(), Some(Rejected));
+}
+
+#[test]
+fn an_altered_encapsulation_gives_another_secret() {
+    let secret = kem::SecretKey::from_seed(&SecretBytes::from_bytes([6; 32])).unwrap();
+    let (enc, shared) = secret.public().encapsulate(&mut SeededRng::new(7)).unwrap();
+    assert!(secret.decapsulate(&enc).unwrap().matches(shared.expose()));
+    for n in (0..enc.len()).step_by(7) {
+        let mut other = enc.clone();
+        other[n] ^= 1 << (n % 8);
+        assert!(!secret.decapsulate(&other).unwrap().matches(shared.expose()), "{n}");
+    }
+    for length in (0..200).chain([kem::ENC_LEN - 1, kem::ENC_LEN + 1]) {
+        let mut other = enc.clone();
+        other.resize(length, 0);
+        assert_eq!(secret.decapsulate(&other).err(), Some(Rejected));
+    }
 }
 
 #[test]
