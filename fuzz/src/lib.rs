@@ -6,6 +6,7 @@ pub mod cbor;
 pub mod consent;
 pub mod cose;
 pub mod credential;
+pub mod crypto;
 pub mod interop;
 pub mod merkle;
 pub mod model;
@@ -46,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     ("credential_disclosures", credential::credential_disclosures),
     ("credential_resigned", credential::credential_resigned),
     ("credential_verify", credential::credential_verify),
+    ("crypto_keys", crypto::crypto_keys),
+    ("crypto_open", crypto::crypto_open),
     ("interop_import", interop::interop_import),
     ("merkle_proof", merkle::merkle_proof),
     ("merkle_receipt", merkle::merkle_receipt),
