@@ -290,6 +290,12 @@ impl Initiator<PeerPresented> {
         Unverified::new(&self.state.id)
     }
 
+    /// C_R.
+    #[must_use]
+    pub const fn c_r(&self) -> Unverified<&ConnectionId> {
+        Unverified::new(&self.state.c_r)
+    }
+
     /// EAD_2.
     #[must_use]
     pub fn ead(&self) -> Unverified<&[Ead]> {

@@ -20,7 +20,7 @@ mod kept {
 mod kept {
     /// Keeps nothing.
     #[derive(Default)]
-    pub(crate) struct Trace;
+    pub(crate) struct Trace(());
 
     impl Trace {
         #[expect(clippy::unused_self, reason = "the feature `test-suites` keeps the value")]
