@@ -1,0 +1,82 @@
+//! c2sp.org/chunked-encryption@v1 over ChaCha20-Poly1305, restated in `docs/format/record.md`: one key for one object,
+//! chunks of 16 KiB of which the last is always short.
+
+use deedbox_crypto::{aead::Cipher, ct, kdf, label, secret::SecretBytes};
+use zeroize::Zeroizing;
+
+use crate::address::Place;
+
+/// Plaintext bytes in a chunk that is not the last.
+pub(crate) const CHUNK: usize = 16_384;
+/// Bytes of a tag.
+pub(crate) const TAG: usize = 16;
+/// A chunk that is not the last, sealed.
+pub(crate) const SEALED_CHUNK: usize = CHUNK + TAG;
+
+/// What one object is sealed or opened with; used once.
+pub(crate) struct Chunks {
+    cipher: Cipher,
+    base_nonce: [u8; 12],
+    commitment: [u8; 32],
+}
+
+impl Chunks {
+    /// Derives key, base nonce and commitment from the object's key, its salt, prefix and place.
+    pub(crate) fn derive(key: &SecretBytes<32>, prefix: &[u8; 8], salt: &[u8; 24], at: &Place) -> Option<Self> {
+        #[cfg(all(feature = "std", any(test, feature = "test-util")))]
+        crate::test_util::count_derivation();
+        let seq = at.seq.to_be_bytes();
+        let info: [&[u8]; 8] = [
+            label::CHUNKED.as_bytes(),
+            salt,
+            label::CONTEXT.as_bytes(),
+            prefix,
+            &at.store,
+            &at.dataset,
+            &at.object,
+            &seq,
+        ];
+        let mut okm = Zeroizing::new([0; 76]);
+        kdf::expand(key.expose(), &info, &mut *okm).ok()?;
+        let (key, rest) = okm.split_first_chunk::<32>()?;
+        let (base_nonce, rest) = rest.split_first_chunk::<12>()?;
+        Some(Self { cipher: Cipher::new(key), base_nonce: *base_nonce, commitment: *rest.first_chunk::<32>()? })
+    }
+
+    /// What stands in the object, so that it opens under one key at one place only.
+    pub(crate) const fn commitment(&self) -> &[u8; 32] {
+        &self.commitment
+    }
+
+    /// Whether the object commits to this key and place; in constant time.
+    pub(crate) fn is_committed(&self, commitment: &[u8; 32]) -> bool {
+        ct::eq(&self.commitment, commitment)
+    }
+
+    /// Encrypts chunk `index` in place.
+    pub(crate) fn seal(&self, index: u64, chunk: &mut [u8]) -> Option<[u8; TAG]> {
+        self.cipher.seal_in_place(&self.nonce(index), &[], chunk).ok()
+    }
+
+    /// Decrypts chunk `index` in place if its tag is right.
+    pub(crate) fn open(&self, index: u64, chunk: &mut [u8], tag: &[u8; TAG]) -> Option<()> {
+        self.cipher.open_in_place(&self.nonce(index), &[], chunk, tag).ok()
+    }
+
+    /// The base nonce XOR `index` as a 96-bit number.
+    fn nonce(&self, index: u64) -> [u8; 12] {
+        let mut nonce = self.base_nonce;
+        for (byte, index) in nonce.iter_mut().skip(4).zip(index.to_be_bytes()) {
+            *byte ^= index;
+        }
+        nonce
+    }
+}
+
+/// The sealed length of a body: every full chunk has a tag, and the last chunk, which is always short, has one.
+pub(crate) const fn sealed_len(body: usize) -> Option<usize> {
+    match (body / CHUNK + 1).checked_mul(TAG) {
+        Some(tags) => body.checked_add(tags),
+        None => None,
+    }
+}

@@ -1,0 +1,320 @@
+use deedbox_model::Seq;
+
+/// Why an object did not open.
+///
+/// The order of the variants is that of the checks; nothing of the plaintext is given away before the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Not the length of any object of this version. Nothing was decrypted; fetch it again.
+    #[error("object is truncated")]
+    Truncated,
+    /// Written by a newer version. Update; never fall back.
+    #[error("version {version}, suite {suite} is not supported")]
+    Unsupported {
+        /// First byte of the object.
+        version: u8,
+        /// Second byte of the object.
+        suite: u8,
+    },
+    /// The prefix is none of this version's, or what was opened is not of its form. Stop, and alert the person.
+    #[error("object is malformed")]
+    Malformed,
+    /// An object of another kind than the caller expects. Stop: a host that answers so is wrong.
+    #[error("object is of another kind")]
+    WrongKind,
+    /// Sealed in another epoch than that of the key. Ask the keyring for that epoch's key.
+    #[error("object is of another epoch")]
+    UnknownEpoch(
+        /// The epoch that the object names, unauthenticated.
+        u32,
+    ),
+    /// Wrong key, wrong place, or altered bytes; which of them is not told. Stop, and alert the person if it repeats.
+    #[error("object rejected")]
+    Rejected,
+}
+
+impl OpenError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "Malformed",
+            Self::Rejected => "Rejected",
+            Self::Truncated => "Truncated",
+            Self::UnknownEpoch(_) => "UnknownEpoch",
+            Self::Unsupported { .. } => "Unsupported",
+            Self::WrongKind => "WrongKind",
+        }
+    }
+}
+
+/// Why something was not sealed or signed. Nothing was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// A sequence number or epoch is at its end. Make a new dataset.
+    #[error("no number is left")]
+    Exhausted,
+    /// There is no key of the current epoch that may write here.
+    #[error("no key to write with")]
+    NoKey,
+    /// The state is of unknown freshness; accept it first, or fetch heads since the pin.
+    #[error("the state to build on was not accepted")]
+    NotAccepted,
+    /// More than this kind of object holds. Use a blob, or split it.
+    #[error("longer than the limit of {limit} bytes")]
+    TooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Objects of this kind have their own way: slots in the header, blobs beside their record.
+    #[error("objects of this kind are not sealed here")]
+    WrongKind,
+}
+
+impl SealError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Exhausted => "Exhausted",
+            Self::NoKey => "NoKey",
+            Self::NotAccepted => "NotAccepted",
+            Self::TooLong { .. } => "TooLong",
+            Self::WrongKind => "WrongKind",
+        }
+    }
+}
+
+/// Why a store header was not read, unlocked or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnlockError {
+    /// Not a store header of this version. Fetch it again; a newer version needs an update.
+    #[error("store header is malformed")]
+    Malformed,
+    /// The header has no slot of that id. Ask the person which of those listed to use.
+    #[error("no such slot")]
+    NoSuchSlot,
+    /// The slot is opened by another kind of secret. Ask the person for that one.
+    #[error("the slot is of another type")]
+    WrongMethod,
+    /// Passphrase hashing is set weaker than the floor; nothing was hashed. Stop: a host may have lowered it.
+    #[error("passphrase parameters are below the floor")]
+    WeakParameters,
+    /// Passphrase hashing is set above the ceiling; nothing was hashed. Stop.
+    #[error("passphrase parameters are above the ceiling")]
+    ParametersTooCostly,
+    /// Wrong secret, or an altered slot. Ask the person again.
+    #[error("slot rejected")]
+    Rejected,
+    /// The slot opened, but the header around it is not the one that was written. Stop, and alert the person.
+    #[error("store header was tampered with")]
+    HeaderTampered,
+    /// The header is older than one this client has seen. Stop, and alert the person.
+    #[error("store header was rolled back")]
+    HeaderRolledBack,
+    /// No slot or version number is left, or the last slot would go. Nothing was changed.
+    #[error("the header can hold no such change")]
+    Limit,
+}
+
+impl UnlockError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::HeaderRolledBack => "HeaderRolledBack",
+            Self::HeaderTampered => "HeaderTampered",
+            Self::Limit => "Limit",
+            Self::Malformed => "Malformed",
+            Self::NoSuchSlot => "NoSuchSlot",
+            Self::ParametersTooCostly => "ParametersTooCostly",
+            Self::Rejected => "Rejected",
+            Self::WeakParameters => "WeakParameters",
+            Self::WrongMethod => "WrongMethod",
+        }
+    }
+}
+
+/// Why words are no recovery phrase. Ask the person to look at them again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PhraseError {
+    /// The words do not belong together: one is wrong, or two are swapped.
+    #[error("the words do not fit together")]
+    Checksum,
+    /// There are not 24 words.
+    #[error("a recovery phrase has 24 words")]
+    Count,
+    /// A word is not on the list.
+    #[error("word {position} is not on the list")]
+    UnknownWord {
+        /// Which word, from 1.
+        position: usize,
+    },
+}
+
+impl PhraseError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Checksum => "Checksum",
+            Self::Count => "Count",
+            Self::UnknownWord { .. } => "UnknownWord",
+        }
+    }
+}
+
+/// Why a payload or a keyring was not read or not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// A dataset of that name is there already. Choose another id.
+    #[error("dataset exists already")]
+    Duplicate,
+    /// More than the format holds: a name, a list, or a number of entries.
+    #[error("beyond a limit of the format")]
+    Limit,
+    /// Not of the form that this version specifies. It was authentic: update, or report.
+    #[error("payload is malformed")]
+    Malformed,
+}
+
+impl PayloadError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Duplicate => "Duplicate",
+            Self::Limit => "Limit",
+            Self::Malformed => "Malformed",
+        }
+    }
+}
+
+/// Why a host's answer is not a state of the dataset that the person signed, or not one that follows what is known.
+///
+/// Nothing of a refused answer is kept. All but `Malformed` mean: stop, keep working with what was verified before, and
+/// alert the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// No head of this version, or objects that no client writes. Fetch again once.
+    #[error("head is malformed")]
+    Malformed,
+    /// A head of another store or dataset.
+    #[error("head is of another dataset")]
+    WrongDataset,
+    /// Signed by a key that is not in the keyring. Fetch the keyring, then try again.
+    #[error("head is signed by an unknown key")]
+    UnknownKey,
+    /// The signature is not the key's.
+    #[error("head has a bad signature")]
+    BadSignature,
+    /// Older than what this client has seen: a restored back-up, or a host that hides changes.
+    #[error("head {got} is older than the pinned {pinned}", got = got.get(), pinned = pinned.get())]
+    Rollback {
+        /// The pinned sequence number.
+        pinned: Seq,
+        /// That of the head given.
+        got: Seq,
+    },
+    /// Another history than the one this client has seen.
+    #[error("another history at head {seq}", seq = seq.get())]
+    Fork {
+        /// Where they part.
+        seq: Seq,
+    },
+    /// The objects are not those of the head: one was altered, left out or slipped in.
+    #[error("objects do not fit the head")]
+    RootMismatch,
+    /// There are more or fewer objects than the head says.
+    #[error("number of objects does not fit the head")]
+    CountMismatch,
+    /// The head commits to another key than the keyring has for its epoch.
+    #[error("head commits to another key")]
+    KeyMismatch,
+    /// A head of an earlier epoch follows one of a later.
+    #[error("epoch goes backwards")]
+    EpochRegressed,
+    /// An object's suite is below the head's least.
+    #[error("an object's suite is below the least accepted")]
+    SuiteTooLow,
+}
+
+impl HeadError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::BadSignature => "BadSignature",
+            Self::CountMismatch => "CountMismatch",
+            Self::EpochRegressed => "EpochRegressed",
+            Self::Fork { .. } => "Fork",
+            Self::KeyMismatch => "KeyMismatch",
+            Self::Malformed => "Malformed",
+            Self::Rollback { .. } => "Rollback",
+            Self::RootMismatch => "RootMismatch",
+            Self::SuiteTooLow => "SuiteTooLow",
+            Self::UnknownKey => "UnknownKey",
+            Self::WrongDataset => "WrongDataset",
+        }
+    }
+}
+
+/// Why a bundle was not imported. Nothing of it was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BundleError {
+    /// Not a bundle of this version, cut short, or in another order. Use another copy.
+    #[error("bundle is malformed")]
+    Malformed,
+    /// The trailer is not the person's over these bytes: the bundle was altered. Use another copy.
+    #[error("bundle rejected")]
+    Rejected,
+    /// The bundle, or a part of it, is of another store.
+    #[error("bundle is of another store")]
+    WrongStore,
+    /// A dataset in it is not the state that its head signs.
+    #[error("bundle: {0}")]
+    Head(HeadError),
+    /// An object in it does not open.
+    #[error("bundle: {0}")]
+    Open(OpenError),
+}
+
+impl BundleError {
+    /// The variant's name, stable once released; that of an inner error follows after a dot.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Head(error) => match error {
+                HeadError::BadSignature => "Head.BadSignature",
+                HeadError::CountMismatch => "Head.CountMismatch",
+                HeadError::EpochRegressed => "Head.EpochRegressed",
+                HeadError::Fork { .. } => "Head.Fork",
+                HeadError::KeyMismatch => "Head.KeyMismatch",
+                HeadError::Malformed => "Head.Malformed",
+                HeadError::Rollback { .. } => "Head.Rollback",
+                HeadError::RootMismatch => "Head.RootMismatch",
+                HeadError::SuiteTooLow => "Head.SuiteTooLow",
+                HeadError::UnknownKey => "Head.UnknownKey",
+                HeadError::WrongDataset => "Head.WrongDataset",
+            },
+            Self::Malformed => "Malformed",
+            Self::Open(error) => match error {
+                OpenError::Malformed => "Open.Malformed",
+                OpenError::Rejected => "Open.Rejected",
+                OpenError::Truncated => "Open.Truncated",
+                OpenError::UnknownEpoch(_) => "Open.UnknownEpoch",
+                OpenError::Unsupported { .. } => "Open.Unsupported",
+                OpenError::WrongKind => "Open.WrongKind",
+            },
+            Self::Rejected => "Rejected",
+            Self::WrongStore => "WrongStore",
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Slots: ways to open a store. Each wraps the root secret under a key of its own.
+
+pub(crate) mod passphrase;
+pub(crate) mod phrase;
+
+use core::fmt;
+
+use deedbox_cbor::{Item, ItemBuf, Writer};
+use deedbox_crypto::{kdf, label, secret::SecretBytes};
+use deedbox_model::{Epoch, StoreId};
+use rand_core::CryptoRng;
+
+use crate::{
+    AccountSecret, Kind, ObjectKey, PassphraseCost, RecoveryPhrase, Root, UnlockError,
+    address::Place,
+    container::{open_at, seal_at},
+};
+
+/// Names a slot of a store header.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId([u8; 16]);
+
+impl SlotId {
+    /// Takes the bytes as they are.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Draws a fresh id.
+    #[must_use]
+    pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let mut bytes = [0; 16];
+        rng.fill_bytes(&mut bytes);
+        Self(bytes)
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SlotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SlotId(")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str(")")
+    }
+}
+
+/// What opens a slot; its number in the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the format has these six")]
+pub enum SlotType {
+    /// 1: a passphrase together with the account secret; the default.
+    Passphrase,
+    /// 2: a passphrase alone, which the host can guess at for as long as it likes.
+    PassphraseOnly,
+    /// 3: 32 bytes from elsewhere, such as a security key; kept, not yet opened by this version.
+    Outside,
+    /// 4: a recovery phrase of 24 words.
+    Phrase,
+    /// 5: a device's or a trusted contact's key; kept, not yet opened by this version.
+    Recipient,
+    /// 6: several shares together; kept, not yet opened by this version.
+    Threshold,
+}
+
+impl SlotType {
+    const fn from_number(number: u64) -> Option<Self> {
+        match number {
+            1 => Some(Self::Passphrase),
+            2 => Some(Self::PassphraseOnly),
+            3 => Some(Self::Outside),
+            4 => Some(Self::Phrase),
+            5 => Some(Self::Recipient),
+            6 => Some(Self::Threshold),
+            _ => None,
+        }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Passphrase => 1,
+            Self::PassphraseOnly => 2,
+            Self::Outside => 3,
+            Self::Phrase => 4,
+            Self::Recipient => 5,
+            Self::Threshold => 6,
+        }
+    }
+}
+
+/// The secret that one attempt to unlock uses. One variant per type of slot that this version opens.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Unlock<'a> {
+    /// Type 1. The passphrase is NFC-normalised by the caller.
+    Passphrase {
+        /// What the person knows.
+        passphrase: &'a Passphrase<'a>,
+        /// What the person's devices hold.
+        account_secret: &'a AccountSecret,
+    },
+    /// Type 2. The passphrase is NFC-normalised by the caller.
+    PassphraseOnly(&'a Passphrase<'a>),
+    /// Type 4.
+    Phrase(&'a RecoveryPhrase),
+}
+
+/// A passphrase as UTF-8, NFC-normalised by the caller; its Debug prints nothing.
+#[derive(Clone, Copy)]
+pub struct Passphrase<'a>(&'a str);
+
+impl<'a> Passphrase<'a> {
+    /// Takes the text as it is.
+    #[must_use]
+    pub const fn new(text: &'a str) -> Self {
+        Self(text)
+    }
+
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Passphrase<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passphrase").finish_non_exhaustive()
+    }
+}
+
+/// A slot to be made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NewSlot<'a> {
+    /// Type 1; see [`Unlock::Passphrase`].
+    Passphrase {
+        /// What the person knows.
+        passphrase: &'a Passphrase<'a>,
+        /// What the person's devices hold.
+        account_secret: &'a AccountSecret,
+        /// What one guess costs.
+        cost: PassphraseCost,
+    },
+    /// Type 2; an explicit choice: everything hangs on the passphrase alone.
+    PassphraseOnly {
+        /// What the person knows.
+        passphrase: &'a Passphrase<'a>,
+        /// What one guess costs.
+        cost: PassphraseCost,
+    },
+    /// Type 4.
+    Phrase(&'a RecoveryPhrase),
+}
+
+/// A slot of a store header.
+///
+/// ```cddl
+/// slot = [type: 1..6, id: b16, params: {* uint => any}, wrapped: bstr .size 112]
+/// ```
+/// Parameters of types that this version doesn't open are kept as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slot {
+    kind: SlotType,
+    id: SlotId,
+    params: ItemBuf,
+    wrapped: [u8; WRAPPED],
+}
+
+impl Slot {
+    /// Its type.
+    #[must_use]
+    pub const fn slot_type(&self) -> SlotType {
+        self.kind
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &SlotId {
+        &self.id
+    }
+
+    pub(crate) fn from_item(item: Item<'_>) -> Option<Self> {
+        let [kind, id, params, wrapped] = item.as_array()?.exactly()?;
+        let kind = SlotType::from_number(kind.as_u64()?)?;
+        if params.as_map()?.iter().any(|(key, _)| key.as_u64().is_none()) {
+            return None;
+        }
+        Some(Self {
+            kind,
+            id: SlotId(id.as_byte_array()?),
+            params: ItemBuf::from_item(params).ok()?,
+            wrapped: wrapped.as_byte_array()?,
+        })
+    }
+
+    pub(crate) fn encode(&self, writer: &mut Writer) {
+        writer.array(4).uint(self.kind.number().into()).bytes(&self.id.0);
+        writer.item(self.params.as_item()).bytes(&self.wrapped);
+    }
+
+    /// Makes a slot around `root`.
+    pub(crate) fn make(new: &NewSlot<'_>, root: &Root, rng: &mut impl CryptoRng) -> Result<Self, UnlockError> {
+        let id = SlotId::generate(rng);
+        let mut params = Writer::new();
+        let (kind, secret) = match new {
+            NewSlot::Passphrase { passphrase, account_secret, cost } => {
+                let salt = passphrase::write_params(*cost, &mut params, rng);
+                let hash = passphrase::stretch(passphrase, &salt, *cost, SlotType::Passphrase)?;
+                (SlotType::Passphrase, kdf::extract(hash.expose(), account_secret.expose()))
+            }
+            NewSlot::PassphraseOnly { passphrase, cost } => {
+                let salt = passphrase::write_params(*cost, &mut params, rng);
+                let hash = passphrase::stretch(passphrase, &salt, *cost, SlotType::PassphraseOnly)?;
+                (SlotType::PassphraseOnly, kdf::extract(&NO_SALT, hash.expose()))
+            }
+            NewSlot::Phrase(phrase) => {
+                params.map(|_| ());
+                (SlotType::Phrase, kdf::extract(&NO_SALT, phrase.entropy()))
+            }
+        };
+        let kek = kek(&secret, kind, root.store(), &id, root.epoch());
+        let mut wrapped = alloc::vec::Vec::with_capacity(WRAPPED);
+        let place = Place::slot(root.store(), &id.0);
+        seal_at(&kek, &place, Kind::Slot, root.secret().expose(), rng, &mut wrapped).map_err(|_| UnlockError::Limit)?;
+        let params = deedbox_cbor::read(params.as_slice(), deedbox_cbor::Order::Canonical, &PARAMS)
+            .and_then(ItemBuf::from_item)
+            .map_err(|_| UnlockError::Malformed)?;
+        Ok(Self { kind, id, params, wrapped: wrapped.as_slice().try_into().map_err(|_| UnlockError::Malformed)? })
+    }
+
+    /// Opens the slot: one attempt, one key derivation.
+    pub(crate) fn open(&self, with: &Unlock<'_>, store: &StoreId, epoch: Epoch) -> Result<Root, UnlockError> {
+        let secret = match (self.kind, with) {
+            (SlotType::Passphrase, Unlock::Passphrase { passphrase, account_secret }) => {
+                let (cost, salt) = passphrase::read_params(&self.params).ok_or(UnlockError::Malformed)?;
+                let hash = passphrase::stretch(passphrase, &salt, cost, self.kind)?;
+                kdf::extract(hash.expose(), account_secret.expose())
+            }
+            (SlotType::PassphraseOnly, Unlock::PassphraseOnly(passphrase)) => {
+                let (cost, salt) = passphrase::read_params(&self.params).ok_or(UnlockError::Malformed)?;
+                let hash = passphrase::stretch(passphrase, &salt, cost, self.kind)?;
+                kdf::extract(&NO_SALT, hash.expose())
+            }
+            (SlotType::Phrase, Unlock::Phrase(phrase)) => {
+                if self.params.as_item().as_map().is_none_or(|map| !map.is_empty()) {
+                    return Err(UnlockError::Malformed);
+                }
+                kdf::extract(&NO_SALT, phrase.entropy())
+            }
+            _ => return Err(UnlockError::WrongMethod),
+        };
+        let kek = kek(&secret, self.kind, store, &self.id, epoch);
+        let opened = open_at(&kek, &Place::slot(store, &self.id.0), Kind::Slot, &self.wrapped);
+        let opened = opened.map_err(|_| UnlockError::Rejected)?;
+        let secret = SecretBytes::try_from_slice(opened.payload()).ok_or(UnlockError::Rejected)?;
+        Ok(Root::of(secret, *store, epoch))
+    }
+}
+
+/// The key that wraps the root secret, from an extracted secret.
+pub(crate) fn kek(secret: &SecretBytes<32>, kind: SlotType, store: &StoreId, id: &SlotId, epoch: Epoch) -> ObjectKey {
+    let number = epoch.get().to_be_bytes();
+    let rest: [&[u8]; 4] = [&[kind.number()], store.as_bytes(), &id.0, &number];
+    ObjectKey::of(kdf::derive(secret, label::SLOT_KEK, &rest), epoch.get())
+}
+
+/// The length of a wrapped root secret: a container of 32 bytes.
+pub(crate) const WRAPPED: usize = 112;
+/// The salt of types that have none.
+const NO_SALT: [u8; 32] = [0; 32];
+const PARAMS: deedbox_cbor::Limits = deedbox_cbor::Limits::new(4_096);
