@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use deedbox_cose::VerifyKey;
 use deedbox_credential::{
-    AcceptPolicy, Audience, Challenge, HeldCredential, StatusPolicy, StatusReference, TrustStore, Vct, VctPolicy,
-    Verifier,
-    test_util::{self, KeyState, Listed},
+    AcceptPolicy, Audience, Challenge, HeldCredential, KeyState, StatusPolicy, StatusReference, TrustStore, Vct,
+    VctPolicy, Verifier,
+    test_util::{self, Listed},
 };
 use deedbox_model::Timestamp;
 use serde::Deserialize;

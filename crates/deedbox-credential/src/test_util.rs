@@ -9,11 +9,9 @@ use deedbox_crypto::hash;
 use rand_core::Rng;
 
 use crate::{
-    AcceptPolicy, ClaimArray, ClaimMap, ClaimPath, ClaimValue, Claims, IssuerKey, Presentation, Segment, TrustStore,
-    Vct, VerifyError, disclosure::Tree, profile,
+    AcceptPolicy, ClaimArray, ClaimMap, ClaimPath, ClaimValue, Claims, IssuerKey, KeyState, Presentation, Segment,
+    TrustStore, Vct, VerifyError, disclosure::Tree, profile,
 };
-
-pub use crate::trust::KeyState;
 
 /// One entry of a trust list, as a vector file gives it.
 #[derive(Debug, Clone)]
@@ -38,7 +36,7 @@ pub struct Listed {
 /// Puts an entry into the store as it is, beside all others.
 pub fn add_listed(store: &mut TrustStore, listed: Listed) {
     let Listed { iss, kid, key, state, not_before, not_after, types } = listed;
-    let key = IssuerKey::new(key).with_kid(kid).listed(state, not_before, not_after);
+    let key = IssuerKey::new(key).with_kid(kid).in_state(state).listed(not_before, not_after);
     let key = match types {
         Some(types) => key.with_types(types),
         None => key,

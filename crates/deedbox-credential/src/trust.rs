@@ -116,7 +116,6 @@ pub struct IssuerKey {
 
 /// Where a key is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(any(test, feature = "test-util")), expect(dead_code, reason = "trust lists say more than a pin can"))]
 #[expect(clippy::exhaustive_enums, reason = "a fourth state would be a change of format")]
 pub enum KeyState {
     /// In use.
@@ -159,9 +158,15 @@ impl IssuerKey {
         Self { types: Some(types.into_iter().collect()), ..self }
     }
 
+    /// Another state than active. To say that a key was compromised, pin it so.
+    #[must_use]
+    pub fn in_state(self, state: KeyState) -> Self {
+        Self { state, ..self }
+    }
+
     #[cfg(any(test, feature = "test-util"))]
-    pub(crate) fn listed(self, state: KeyState, not_before: Option<i64>, not_after: Option<i64>) -> Self {
-        Self { state, not_before, not_after, ..self }
+    pub(crate) fn listed(self, not_before: Option<i64>, not_after: Option<i64>) -> Self {
+        Self { not_before, not_after, ..self }
     }
 
     fn is_usable(&self, vct: Option<&VctKind<'_>>, iat: Option<Date>) -> bool {

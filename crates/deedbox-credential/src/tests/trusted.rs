@@ -1,7 +1,7 @@
 //! Which keys are candidates for a token.
 
 use super::*;
-use crate::test_util::{KeyState, Listed, add_listed, raw_sign1};
+use crate::test_util::{Listed, add_listed, raw_sign1};
 
 fn listed(fixture: &Fixture) -> Listed {
     Listed {
@@ -93,5 +93,10 @@ fn a_pin_replaces_a_pin_but_not_a_compromise() {
         },
     );
     trust.pin_issuer(ISS, key());
+    assert_eq!(accept(&trust), "trust: Trust.KeyNotUsable");
+    let mut trust = TrustStore::new();
+    trust.pin_issuer(ISS, key());
+    assert_eq!(accept(&trust), "ok");
+    trust.pin_issuer(ISS, key().in_state(KeyState::Compromised)).pin_issuer(ISS, key());
     assert_eq!(accept(&trust), "trust: Trust.KeyNotUsable");
 }
