@@ -7,9 +7,11 @@ pub mod consent;
 pub mod cose;
 pub mod credential;
 pub mod crypto;
+pub mod host;
 pub mod interop;
 pub mod merkle;
 pub mod model;
+pub mod store;
 
 /// Makes the `main` of one fuzz target: libFuzzer's under `cfg(fuzzing)`, elsewhere one that replays the files named
 /// as arguments.
@@ -49,10 +51,13 @@ pub const TARGETS: &[Target] = &[
     ("credential_verify", credential::credential_verify),
     ("crypto_keys", crypto::crypto_keys),
     ("crypto_open", crypto::crypto_open),
+    ("host_capability", host::host_capability),
+    ("host_request", host::host_request),
     ("interop_import", interop::interop_import),
     ("merkle_proof", merkle::merkle_proof),
     ("merkle_receipt", merkle::merkle_receipt),
     ("model_path", model::model_path),
+    ("store_ops", store::store_ops),
 ];
 
 /// `bytes` with `data` XORed over its beginning: empty data, or zeros, leave it as it is.

@@ -49,7 +49,9 @@ pub struct Notice {
 }
 
 impl Notice {
-    fn to_bytes(&self) -> Vec<u8> {
+    /// The bytes: deterministic CBOR.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         writer.map(|map| {
             map.int(1, |w| self.time.encode(w))

@@ -1,0 +1,3 @@
+//! See `deedbox_fuzz::host::host_capability`.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::host::host_capability);
