@@ -82,10 +82,7 @@ impl Accepting {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<(Self, Vec<u8>), ConnectError> {
-        let inv = invitation.inv();
-        if inv != link.inv || deedbox_crypto::hash::sha256(invitation.bytes()) != *link.digest.as_bytes() {
-            return Err(ConnectError::InvitationMismatch);
-        }
+        check_link(link, invitation)?;
         if now >= invitation.offer().not_after {
             return Err(ConnectError::Expired);
         }
@@ -95,10 +92,6 @@ impl Accepting {
         if wish.not_after.is_some_and(|at| at <= now) {
             return Err(ConnectError::Malformed);
         }
-        let profile = Profile::production();
-        let suite = profile.suites().iter().find(|suite| invitation.suites().contains(suite));
-        let suite = suite.ok_or(EdhocError::NoCommonSuite)?;
-
         let conn = ConnectionId::generate(rng);
         let keys = root.keys(conn.as_bytes(), FIRST)?;
         let body = AgreementBody {
@@ -111,19 +104,64 @@ impl Accepting {
             not_before: now,
             not_after: wish.not_after,
             permissions: wish.permissions,
-            inv: Some(inv),
+            inv: Some(invitation.inv()),
         };
         let draft = Agreement::draft(body, keys.sign())?;
-        let me = credential(&party::cred_i(conn, keys.auth().public(), &draft.hash()))?;
+        Self::begin(keys, draft, link, invitation, rng)
+    }
+
+    /// Comes again with the agreement that [`Self::draft`] gave, after the Confirm was lost: possible until 30 days after
+    /// the invitation's end.
+    ///
+    /// # Errors
+    /// As [`Accepting::start`]; [`ConnectError::Malformed`], [`ConnectError::Rejected`] and
+    /// [`ConnectError::AgreementMismatch`] for a draft that is not of this root and invitation.
+    pub fn again(
+        root: &ConnectionsRoot,
+        link: &Link,
+        invitation: &Invitation,
+        draft: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Vec<u8>), ConnectError> {
+        check_link(link, invitation)?;
+        let draft = Agreement::verify_half(draft)?;
+        let conn = draft.connection_id();
+        let keys = root.keys(conn.as_bytes(), FIRST)?;
+        let fits = *draft.initiator() == Party::accepting(conn, &keys)
+            && draft.responder() == invitation.responder()
+            && draft.inv() == Some(invitation.inv());
+        if !fits {
+            return Err(ConnectError::AgreementMismatch);
+        }
+        Self::begin(keys, draft, link, invitation, rng)
+    }
+
+    fn begin(
+        keys: PartyKeys,
+        draft: Agreement,
+        link: &Link,
+        invitation: &Invitation,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Vec<u8>), ConnectError> {
+        let profile = Profile::production();
+        let suite = profile.suites().iter().find(|suite| invitation.suites().contains(suite));
+        let start = Initiator::new(&profile, Some(*suite.ok_or(EdhocError::NoCommonSuite)?))
+            .map_err(|_| EdhocError::NoCommonSuite)?;
+        let inv = invitation.inv();
+        let me = credential(&party::cred_i(draft.connection_id(), keys.auth().public(), &draft.hash()))?;
         let claim = party::claim(&link.secret, inv, invitation.bytes());
         let peer = inviter_credential(invitation.responder(), claim.expose())?;
-
         let own = draw(rng);
-        let start = Initiator::new(&profile, Some(*suite)).map_err(|_| EdhocError::NoCommonSuite)?;
         let (edhoc, message_1) = start.message_1(cid(&own)?, &[], rng)?;
         let body = Frame::write_all(&[Frame::new(FrameKind::Message1, inv.as_bytes(), &message_1)]);
         let check = invitation.offer().check;
         Ok((Self { edhoc, keys, draft, me, peer, own, check }, body))
+    }
+
+    /// The agreement with one's own signature, to be stored for [`Accepting::again`].
+    #[must_use]
+    pub fn draft(&self) -> &[u8] {
+        self.draft.bytes()
     }
 
     /// What frames to this side are addressed with.
@@ -531,6 +569,12 @@ impl Established {
         let record = self.session.seal(body, now)?;
         Ok(Frame::write_all(&[Frame::new(FrameKind::Record, self.session.peer_id(), &record)]))
     }
+}
+
+fn check_link(link: &Link, invitation: &Invitation) -> Result<(), ConnectError> {
+    let named =
+        invitation.inv() == link.inv && deedbox_crypto::hash::sha256(invitation.bytes()) == *link.digest.as_bytes();
+    if named { Ok(()) } else { Err(ConnectError::InvitationMismatch) }
 }
 
 /// Whether an Accept's agreement is the one that the handshake and the invitation ask for.

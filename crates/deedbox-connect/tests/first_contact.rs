@@ -1,0 +1,430 @@
+//! A person accepts a council's invitation, with a host in between that does as it likes.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use deedbox_connect::{
+    Accepting, Active, Agreement, Answered, Body, ConnectionsRoot, Contact, EndReason, Established, Failed, Frame,
+    Invitation, Invited, Link, LiveSession, Offer, Party, PartyKeys, Reply, Role, Termination, Typed, Wish,
+};
+use deedbox_model::{Digest, MailboxId, Timestamp};
+use deedbox_testkit::rng::SeededRng;
+use proptest::prelude::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn later(secs: u64) -> Timestamp {
+    NOW.saturating_add_secs(secs)
+}
+
+fn contact(byte: u8) -> Contact {
+    Contact {
+        address: MailboxId::from_bytes([byte; 16]),
+        endpoint: "https://host.example".into(),
+        deposit: vec![byte],
+        devices: vec![],
+    }
+}
+
+fn offer() -> Offer {
+    Offer {
+        endpoint: "https://council.example/d".into(),
+        not_after: later(3600),
+        uses: 1,
+        terms: Digest::from_bytes([7; 32]),
+        terms_body: Some(b"terms".to_vec()),
+        name: "City council".into(),
+        check: false,
+        evidence: None,
+    }
+}
+
+struct Council {
+    keys: PartyKeys,
+    invited: Invited,
+}
+
+fn council(offer: Offer, rng: &mut SeededRng) -> Council {
+    let keys = PartyKeys::generate(rng).unwrap();
+    let party = Party::organisation("https://council.example", &keys).unwrap();
+    let invited = Invited::issue(party, offer, &keys, rng).unwrap();
+    Council { keys, invited }
+}
+
+fn opened(council: &Council) -> (Link, Invitation) {
+    let link = Link::parse_url(&council.invited.link().to_url()).unwrap();
+    let invitation = Invitation::open(&link, council.invited.invitation().bytes(), NOW).unwrap();
+    (link, invitation)
+}
+
+/// Both sides, active.
+fn meet(
+    council: &mut Council,
+    link: &Link,
+    invitation: &Invitation,
+    rng: &mut SeededRng,
+    mut tamper: impl FnMut(usize, &mut Vec<u8>),
+) -> Result<(Established, Established), Failed> {
+    let root = ConnectionsRoot::generate(rng);
+    let (person, mut body) = Accepting::start(&root, link, invitation, Wish::default(), NOW, rng)?;
+    tamper(0, &mut body);
+    let (answering, mut body) = council.invited.answer(&body, &council.keys, NOW, rng)?;
+    tamper(1, &mut body);
+    let (person, mut body) = person.answer(&body, &contact(1), NOW, rng)?;
+    tamper(2, &mut body);
+    let answered = answering.finish(&mut council.invited, &body, &council.keys, &contact(2), NOW, rng)?;
+    let Answered::Active(theirs, mut body) = answered else { panic!("no check code was asked for") };
+    tamper(3, &mut body);
+    let Reply::Confirmed(ours) = person.read(&body, NOW)? else { panic!("confirmed at once") };
+    Ok((ours, theirs))
+}
+
+fn pair(seed: u64) -> (Established, Established, Council) {
+    let mut rng = SeededRng::new(seed);
+    let mut council = council(offer(), &mut rng);
+    let (link, invitation) = opened(&council);
+    let (ours, theirs) = meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).unwrap();
+    (ours, theirs, council)
+}
+
+fn data(text: &str) -> Body {
+    Body::Data { media: "text/plain".into(), content: text.as_bytes().to_vec() }
+}
+
+#[test]
+fn both_hold_one_agreement_and_one_channel() {
+    let (mut ours, mut theirs, council) = pair(1);
+    assert_eq!(ours.agreement, theirs.agreement);
+    assert_eq!(ours.session.channel_binding(), theirs.session.channel_binding());
+    assert_eq!(ours.session.agreement(), ours.agreement.hash());
+    assert_eq!((ours.contact, theirs.contact), (contact(2), contact(1)));
+    let agreement = Agreement::verify(ours.agreement.bytes()).unwrap();
+    assert_eq!(agreement, ours.agreement);
+    assert_eq!(agreement.terms(), Digest::from_bytes([7; 32]));
+    assert_eq!(agreement.responder(), council.invited.invitation().responder());
+    assert_eq!(agreement.inv(), Some(council.invited.invitation().inv()));
+    assert_eq!((agreement.serial(), agreement.prior(), agreement.not_before()), (1, None, NOW));
+    assert!(agreement.holds(NOW));
+    assert_eq!(council.invited.uses_left(), 0);
+    for n in 0..3 {
+        let record = ours.session.seal(&data(&format!("{n}")), NOW).unwrap();
+        assert_eq!(theirs.session.open(&record, NOW).unwrap(), data(&format!("{n}")));
+        let record = theirs.session.seal(&Body::Knock, NOW).unwrap();
+        assert_eq!(ours.session.open(&record, NOW).unwrap(), Body::Knock);
+    }
+}
+
+#[test]
+fn first_messages_have_padded_lengths() {
+    let mut rng = SeededRng::new(3);
+    let mut council = council(offer(), &mut rng);
+    let (link, invitation) = opened(&council);
+    let mut lengths = Vec::new();
+    meet(&mut council, &link, &invitation, &mut rng, |_, body| {
+        lengths.push(Frame::parse_all(body).unwrap()[0].body.len());
+    })
+    .unwrap();
+    // message_2: a bstr of G_Y and PLAINTEXT_2; message_3: a bstr of PLAINTEXT_3 and a tag.
+    assert_eq!((lengths[1] - 2 - 32) % 128, 0);
+    assert_eq!((lengths[2] - 3 - 16) % 256, 0);
+}
+
+#[test]
+fn a_person_can_invite_a_person() {
+    let mut rng = SeededRng::new(4);
+    let root = ConnectionsRoot::generate(&mut rng);
+    let (invited, keys) = Invited::issue_as_person(&root, offer(), &mut rng).unwrap();
+    let mut council = Council { keys, invited };
+    let (link, invitation) = opened(&council);
+    let (ours, theirs) = meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).unwrap();
+    assert_eq!(ours.agreement, theirs.agreement);
+    assert!(ours.agreement.responder().subject().starts_with("deedbox:i:"));
+}
+
+proptest! {
+    #[test]
+    fn one_bit_in_any_body_ends_it(number in 0..4_usize, at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        let mut rng = SeededRng::new(5);
+        let mut council = council(offer(), &mut rng);
+        let (link, invitation) = opened(&council);
+        let done = meet(&mut council, &link, &invitation, &mut rng, |n, body| {
+            if n == number {
+                let at = at.index(body.len());
+                body[at] ^= 1 << bit;
+            }
+        });
+        prop_assert!(done.is_err());
+    }
+
+    #[test]
+    fn one_bit_in_the_secret_ends_it(at in 0..16_usize, bit in 0..8_u32) {
+        let mut rng = SeededRng::new(6);
+        let mut council = council(offer(), &mut rng);
+        let (link, invitation) = opened(&council);
+        let mut bytes = link.to_bytes();
+        let len = bytes.len();
+        bytes[len - 16 + at] ^= 1 << bit;
+        let link = Link::parse(&bytes).unwrap();
+        let failed = meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).err().unwrap();
+        prop_assert_eq!(failed.error.code(), "Edhoc.Authentication");
+        prop_assert!(failed.reply.is_some());
+    }
+
+    #[test]
+    fn one_bit_in_the_invitation_is_refused(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        let mut rng = SeededRng::new(7);
+        let council = council(offer(), &mut rng);
+        let (link, invitation) = opened(&council);
+        let mut bytes = invitation.bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert_eq!(Invitation::open(&link, &bytes, NOW).unwrap_err().code(), "InvitationMismatch");
+        prop_assert!(Invitation::verify(&bytes).is_err());
+    }
+
+    #[test]
+    fn one_bit_in_an_agreement_is_refused(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        let (ours, ..) = pair(8);
+        let mut bytes = ours.agreement.bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        prop_assert!(Agreement::verify(&bytes).is_err());
+    }
+
+    #[test]
+    fn one_bit_in_a_record_is_refused_and_moves_no_window(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        let (mut ours, mut theirs, _) = pair(9);
+        let record = ours.session.seal(&data("hello"), NOW).unwrap();
+        let mut other = record.clone();
+        let at = at.index(other.len());
+        other[at] ^= 1 << bit;
+        prop_assert!(theirs.session.open(&other, NOW).is_err());
+        prop_assert_eq!(theirs.session.open(&record, NOW).unwrap(), data("hello"));
+    }
+
+    #[test]
+    fn links_survive_all_their_forms(inv in any::<[u8; 16]>(), digest in any::<[u8; 32]>(), secret in any::<[u8; 16]>(), path in "[a-z0-9/?=]{0,200}") {
+        let inv = deedbox_connect::InvitationId::from_bytes(inv);
+        let secret = deedbox_crypto::secret::SecretBytes::from_bytes(secret);
+        let link = Link::new(inv, Digest::from_bytes(digest), &format!("https://a.example/{path}"), secret).unwrap();
+        let bytes = link.to_bytes();
+        prop_assert_eq!(&Link::parse(&bytes).unwrap().to_bytes(), &bytes);
+        prop_assert_eq!(&Link::parse_qr(&link.to_qr()).unwrap().to_bytes(), &bytes);
+        prop_assert_eq!(&Link::parse_url(&link.to_url()).unwrap().to_bytes(), &bytes);
+        for len in 0..bytes.len() {
+            prop_assert!(Link::parse(&bytes[..len]).is_err());
+        }
+    }
+}
+
+#[test]
+fn an_invitation_is_used_once() {
+    let mut rng = SeededRng::new(10);
+    let mut council = council(offer(), &mut rng);
+    let (link, invitation) = opened(&council);
+    assert!(meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).is_ok());
+    assert_eq!(council.invited.uses_left(), 0);
+    let failed = meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).err().unwrap();
+    assert_eq!(failed.error.code(), "InvitationUsed");
+}
+
+#[test]
+fn after_a_lost_confirm_the_same_person_may_come_again() {
+    let mut rng = SeededRng::new(10);
+    let mut council = council(offer(), &mut rng);
+    let (link, invitation) = opened(&council);
+    let root = ConnectionsRoot::generate(&mut rng);
+    let (person, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
+    let draft = person.draft().to_vec();
+    let (answering, body) = council.invited.answer(&body, &council.keys, NOW, &mut rng).unwrap();
+    let (_lost, body) = person.answer(&body, &contact(1), NOW, &mut rng).unwrap();
+    assert!(answering.finish(&mut council.invited, &body, &council.keys, &contact(2), NOW, &mut rng).is_ok());
+    assert_eq!(council.invited.uses_left(), 0);
+
+    // Even after the invitation's end, with the agreement that was signed then.
+    let soon = later(4000);
+    let (person, body) = Accepting::again(&root, &link, &invitation, &draft, &mut rng).unwrap();
+    let (answering, body) = council.invited.answer(&body, &council.keys, soon, &mut rng).unwrap();
+    let (person, body) = person.answer(&body, &contact(1), soon, &mut rng).unwrap();
+    let answered = answering.finish(&mut council.invited, &body, &council.keys, &contact(2), soon, &mut rng).unwrap();
+    let Answered::Active(theirs, body) = answered else { panic!("no check code was asked for") };
+    let Reply::Confirmed(ours) = person.read(&body, soon).unwrap() else { panic!("confirmed at once") };
+    assert_eq!(ours.agreement, theirs.agreement);
+
+    let other = ConnectionsRoot::generate(&mut rng);
+    let again = Accepting::again(&other, &link, &invitation, &draft, &mut rng);
+    assert_eq!(again.err().unwrap().code(), "AgreementMismatch");
+}
+
+#[test]
+fn time_ends_an_invitation() {
+    let mut rng = SeededRng::new(11);
+    let council = council(offer(), &mut rng);
+    let (link, invitation) = opened(&council);
+    assert_eq!(Invitation::open(&link, invitation.bytes(), later(3600)).unwrap_err().code(), "Expired");
+    assert!(Invitation::open(&link, invitation.bytes(), later(3599)).is_ok());
+    let root = ConnectionsRoot::generate(&mut rng);
+    let start = |now, rng: &mut SeededRng| Accepting::start(&root, &link, &invitation, Wish::default(), now, rng);
+    assert_eq!(start(later(3600), &mut rng).err().unwrap().code(), "Expired");
+    let (_, body) = start(NOW, &mut rng).unwrap();
+    let failed = council.invited.answer(&body, &council.keys, later(3600), &mut rng).err().unwrap();
+    assert_eq!(failed.error.code(), "Expired");
+    assert!(failed.reply.is_some());
+}
+
+#[test]
+fn frames_of_two_sessions_swapped_are_refused() {
+    let mut rng = SeededRng::new(12);
+    let mut council = council(Offer { uses: 2, ..offer() }, &mut rng);
+    let (link, invitation) = opened(&council);
+    let root = ConnectionsRoot::generate(&mut rng);
+    let start = |rng: &mut SeededRng| Accepting::start(&root, &link, &invitation, Wish::default(), NOW, rng).unwrap();
+    let ((first, one), (second, other_one)) = (start(&mut rng), start(&mut rng));
+    let (first_r, two) = council.invited.answer(&one, &council.keys, NOW, &mut rng).unwrap();
+    let (_, other_two) = council.invited.answer(&other_one, &council.keys, NOW, &mut rng).unwrap();
+    assert_eq!(first.answer(&other_two, &contact(1), NOW, &mut rng).err().unwrap().error.code(), "NotNow");
+    drop(two);
+    let (_, three) = second.answer(&other_two, &contact(1), NOW, &mut rng).unwrap();
+    let swapped = first_r.finish(&mut council.invited, &three, &council.keys, &contact(2), NOW, &mut rng);
+    assert_eq!(swapped.err().unwrap().error.code(), "NotNow");
+
+    // Records: of another session, and one's own sent back.
+    let (mut a, mut a_peer, _) = pair(13);
+    let (mut b, mut b_peer, _) = pair(14);
+    let record = a.session.seal(&data("for a's peer"), NOW).unwrap();
+    assert_eq!(b_peer.session.open(&record, NOW).unwrap_err().code(), "Rejected");
+    assert_eq!(b.session.open(&record, NOW).unwrap_err().code(), "Rejected");
+    assert_eq!(a.session.open(&record, NOW).unwrap_err().code(), "Rejected");
+    assert_eq!(a_peer.session.open(&record, NOW).unwrap(), data("for a's peer"));
+    assert_eq!(a_peer.session.open(&record, NOW).unwrap_err().code(), "Replay");
+}
+
+#[test]
+fn message_3_with_another_sessions_record_is_refused() {
+    let mut rng = SeededRng::new(15);
+    let mut council = council(offer(), &mut rng);
+    let (link, invitation) = opened(&council);
+    let (mut other, ..) = pair(16);
+    let stray = other.session.seal(&data("stray"), NOW).unwrap();
+    let failed = meet(&mut council, &link, &invitation, &mut rng, |n, body| {
+        if n == 2 {
+            let frames = Frame::parse_all(body).unwrap();
+            let mut frames: Vec<_> = frames.into_iter().collect();
+            frames[1].body = &stray;
+            *body = Frame::write_all(&frames);
+        }
+    });
+    assert_eq!(failed.err().unwrap().error.code(), "Rejected");
+    assert_eq!(council.invited.uses_left(), 1);
+}
+
+fn with_code(rng: &mut SeededRng) -> (deedbox_connect::AwaitingConfirm, deedbox_connect::Confirming) {
+    let mut council = council(Offer { check: true, ..offer() }, rng);
+    let (link, invitation) = opened(&council);
+    let root = ConnectionsRoot::generate(rng);
+    let (person, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, rng).unwrap();
+    let (answering, body) = council.invited.answer(&body, &council.keys, NOW, rng).unwrap();
+    let (person, body) = person.answer(&body, &contact(1), NOW, rng).unwrap();
+    let answered = answering.finish(&mut council.invited, &body, &council.keys, &contact(2), NOW, rng).unwrap();
+    let Answered::Confirming(confirming, body) = answered else { panic!("a check code was asked for") };
+    let Reply::Waiting(person) = person.read(&body, NOW).unwrap() else { panic!("nothing is confirmed yet") };
+    (person, confirming)
+}
+
+#[test]
+fn the_right_code_confirms() {
+    let (person, confirming) = with_code(&mut SeededRng::new(17));
+    let code = person.code().unwrap().to_owned();
+    assert_eq!(code.len(), 6);
+    let Typed::Wrong(confirming) = confirming.typed("wrong", NOW).unwrap() else { panic!("there are tries left") };
+    let Typed::Right(theirs, body) = confirming.typed(&code, later(299)).unwrap() else { panic!("right") };
+    let ours = person.confirm(&body, later(299)).unwrap();
+    assert_eq!(ours.agreement, theirs.agreement);
+}
+
+#[test]
+fn three_wrong_codes_or_five_minutes_end_it() {
+    let (person, mut confirming) = with_code(&mut SeededRng::new(18));
+    let code = person.code().unwrap().to_owned();
+    for _ in 0..2 {
+        let Typed::Wrong(next) = confirming.typed("", NOW).unwrap() else { panic!("there are tries left") };
+        confirming = next;
+    }
+    let Typed::Ended(error, body) = confirming.typed("12345", NOW).unwrap() else { panic!("no tries left") };
+    assert_eq!(error.code(), "CheckCodeWrong");
+    assert_eq!(person.confirm(&body, NOW).err().unwrap().error, deedbox_connect::ConnectError::Refused(2));
+
+    let (_, confirming) = with_code(&mut SeededRng::new(18));
+    let Typed::Ended(error, _) = confirming.typed(&code, later(300)).unwrap() else { panic!("too late") };
+    assert_eq!(error.code(), "Expired");
+}
+
+#[test]
+fn a_session_is_stored_loaded_and_over_after_a_day() {
+    let mut rng = SeededRng::new(19);
+    let (mut ours, mut theirs, _) = pair(19);
+    let first = ours.session.seal(&data("first"), NOW).unwrap();
+    theirs.session.open(&first, NOW).unwrap();
+    let (ours, theirs) = (ours.session.into_stored(), theirs.session.into_stored());
+    let mut theirs = LiveSession::load(&theirs, later(10), &mut rng).unwrap();
+    assert_eq!(theirs.open(&first, later(10)).unwrap_err().code(), "Replay");
+    // A copy rolled back seals under another stream: nothing is sealed twice under one nonce.
+    let mut records = Vec::new();
+    for _ in 0..2 {
+        let mut ours = LiveSession::load(&ours, later(10), &mut rng).unwrap();
+        assert_eq!(ours.role(), Role::Initiator);
+        records.push(ours.seal(&data("second"), later(10)).unwrap());
+    }
+    assert_ne!(records[0][..26], records[1][..26]);
+    for record in &records {
+        assert_eq!(theirs.open(record, later(10)).unwrap(), data("second"));
+    }
+    assert_eq!(theirs.seal(&Body::Knock, later(86_400)).unwrap_err().code(), "SessionOver");
+    assert_eq!(LiveSession::load(&ours, later(86_400), &mut rng).err().unwrap().code(), "SessionOver");
+    for len in 0..ours.len() {
+        assert_eq!(LiveSession::load(&ours[..len], NOW, &mut rng).err().unwrap().code(), "Malformed");
+    }
+}
+
+#[test]
+fn either_party_ends_it_for_good() {
+    let (ours, theirs, council) = pair(20);
+    let (ours, theirs) = (Active::new(ours), Active::new(theirs));
+    // The council's key does not end it as the person.
+    let other = ours.agreement().clone();
+    assert_eq!(
+        Termination::sign(&other, Role::Initiator, EndReason::Withdrawn, NOW, council.keys.sign()).unwrap_err().code(),
+        "Signer"
+    );
+    let (tombstone, termination) =
+        theirs.terminate(EndReason::PurposeMet, later(5), council.keys.sign()).map_err(|(_, error)| error).unwrap();
+    let bytes = termination.bytes().to_vec();
+    let (stranger, ..) = pair(21);
+    let (stranger, error) = Active::new(stranger).terminated(&bytes).err().unwrap();
+    assert_eq!(error.code(), "AgreementMismatch");
+    drop(stranger);
+    let mut ours = ours;
+    for at in 0..bytes.len() {
+        let mut other = bytes.clone();
+        other[at] ^= 1;
+        ours = ours.terminated(&other).err().unwrap().0;
+    }
+    let ended = ours.terminated(&bytes).map_err(|(_, error)| error).unwrap();
+    assert_eq!(ended, tombstone);
+    assert_eq!((ended.reason, ended.by, ended.at), (EndReason::PurposeMet, Some(Role::Responder), later(5)));
+}
+
+#[test]
+fn two_connections_of_one_root_share_no_bytes() {
+    let root = ConnectionsRoot::generate(&mut SeededRng::new(22));
+    let mut rng = SeededRng::new(23);
+    let mut parties = Vec::new();
+    for _ in 0..2 {
+        let council = council(offer(), &mut rng);
+        let (link, invitation) = opened(&council);
+        let (_, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
+        parties.push(body);
+    }
+    // Frame, invitation, method, suite and heads apart, no 4 bytes are the same.
+    let tail = |body: &[u8]| body[24..].windows(4).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (a, b) = (tail(&parties[0]), tail(&parties[1]));
+    assert!(a.iter().all(|four| !b.contains(four)));
+}
