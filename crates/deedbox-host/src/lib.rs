@@ -1,4 +1,66 @@
-//! What a host embeds: capabilities, commit rules and quotas over Storage; links no code that could open anything.
+//! What a host embeds: who may do what with a store and until when, by the host's own clock; which commits are sound;
+//! mail, notices, limits. It serves bytes that it cannot open, and links no code that could open anything.
+//!
+//! ```
+//! use deedbox_cose::{LocalSigner, Signer as _};
+//! use deedbox_host::{Admitted, Config, Host, Method, Request, proof::{Claims, request_hash}, wire};
+//! use deedbox_model::{CapabilityId, StoreId, Timestamp};
+//! use deedbox_store::MemoryStorage;
+//! # let mut rng = deedbox_testkit::rng::SeededRng::new(1);
+//! # let (s, id) = (StoreId::from_bytes([1; 16]), CapabilityId::from_bytes([2; 16]));
+//! # let mut w = deedbox_cbor::Writer::new();
+//! # w.array(7).text("deedbox-store").uint(1).bytes(s.as_bytes()).uint(1).uint(1).array(1).uint(0).bytes(&[0; 32]);
+//! # let header = w.into_vec();
+//!
+//! # pollster::block_on(async {
+//! let now = || Timestamp::from_secs(1_800_000_000);
+//! let host = Host::new(MemoryStorage::new(), now, Config::default());
+//! let owner = LocalSigner::generate(&mut rng); // the person's key at this host
+//! let key = *owner.public().as_ed25519().ok_or("no Ed25519 key")?.as_bytes();
+//! host.create(Admitted::by_embedder(), &wire::CreateBody::new(s, &header, id, key)).await?;
+//!
+//! let (origin, target) = ("https://host.example", format!("/v1/stores/{s}/usage"));
+//! let hash = request_hash(Method::Get, origin, &target, b"");
+//! let proof = Claims::new(id, hash, now()).sign(&owner)?;
+//! let request = Request { method: Method::Get, origin, target: &target, body: b"", proof: Some(&proof) };
+//! let reply = host.call(request).await?;
+//! assert_eq!(wire::usage_from_bytes(&reply.body).ok_or("not a usage")?.objects.count, 0);
+//!
+//! let stranger = host.call(Request { proof: None, ..request }).await;
+//! assert_eq!(stranger.map_err(|error| error.code()), Err("Unauthenticated"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Roles and life
+//!
+//! - The **embedder** runs a [`Host`] over a storage and a [`Clock`], and decides who gets a store ([`Admitted`],
+//!   [`Admission`]).
+//! - The **owner** holds the first [`Capability`](capability::Capability), writes others, pauses and revokes them: a row
+//!   at the host, read afresh for every request, so that revoking needs no lists and holds when it returns.
+//! - A **holder** signs each request ([`proof`]); the host verifies, judges time, right, rate and quota in this order,
+//!   reads, leaves a [`Notice`] for the person, looks at the capability once more, and only then answers.
+//! - [`wire`] writes and reads every body, for clients too.
+//!
+//! # What must never be reused
+//!
+//! A capability's id after it was revoked: revoked is final. A holder's key for another person's store, unless the two may
+//! be linked.
+//!
+//! # What it does not protect
+//!
+//! The host sees ids, padded sizes, times, which capability touches what, and the owner's aliases of one store. A
+//! capability protects order and metadata; secrecy rests on keys the host never has. A replayed proof works within 120
+//! seconds: commits are compare-and-swap, mail is deduplicated, reads give ciphertext. Notices are evidence of an honest
+//! host only. The greatest time seen is kept in memory and in the rows that were written, so that a clock set back before
+//! a restart can revive what expired since the last row: run a clock that is kept right. How long an answer takes may tell
+//! whether a store exists.
+//!
+//! # Features
+//!
+//! None yet: HTTP, the change feed, blobs, metering and back-ups are later parts of this crate.
+//!
+//! Requests, bodies, checks and codes are specified in `docs/format/host.md`.
 
 #![forbid(unsafe_code)]
 
