@@ -49,3 +49,23 @@ impl TryRng for SeededRng {
 }
 
 impl TryCryptoRng for SeededRng {}
+
+#[cfg(test)]
+mod tests {
+    use rand_core::{CryptoRng, Rng as _};
+
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_its_bytes_again() {
+        fn fits(rng: &mut impl CryptoRng) -> [u8; 13] {
+            let mut bytes = [0; 13];
+            rng.fill_bytes(&mut bytes);
+            bytes
+        }
+        assert_eq!(fits(&mut SeededRng::new(1)), fits(&mut SeededRng::new(1)));
+        assert_ne!(fits(&mut SeededRng::new(1)), fits(&mut SeededRng::new(2)));
+        // SplitMix64's published first output for seed 0.
+        assert_eq!(SeededRng::new(0).next_u64(), 0xe220_a839_7b1d_cdaf);
+    }
+}
