@@ -37,6 +37,34 @@ impl Head {
         }
         Ok(Self { major, info, argument, len })
     }
+
+    /// The integer, of either sign, that this head is.
+    #[inline]
+    pub(crate) fn as_i64(self) -> Option<i64> {
+        let argument = i64::try_from(self.argument).ok()?;
+        match self.major {
+            0 => Some(argument),
+            1 => Some(-1 - argument),
+            _ => None,
+        }
+    }
+}
+
+/// The head at the start of checked bytes: its major type, additional information and argument, and what follows it.
+#[inline]
+pub(crate) fn trusted(bytes: &[u8]) -> Option<(Head, &[u8])> {
+    let (&first, tail) = bytes.split_first()?;
+    let (major, info) = (first >> 5, first & 0x1f);
+    if info < 24 {
+        return Some((Head { major, info, argument: u64::from(info), len: 1 }, tail));
+    }
+    let (argument, len, rest) = match info {
+        24 => tail.split_first().map(|(byte, rest)| (u64::from(*byte), 2, rest))?,
+        25 => tail.split_first_chunk().map(|(bytes, rest)| (u64::from(u16::from_be_bytes(*bytes)), 3, rest))?,
+        26 => tail.split_first_chunk().map(|(bytes, rest)| (u64::from(u32::from_be_bytes(*bytes)), 5, rest))?,
+        _ => tail.split_first_chunk().map(|(bytes, rest)| (u64::from_be_bytes(*bytes), 9, rest))?,
+    };
+    Some((Head { major, info, argument, len }, rest))
 }
 
 /// Simple values and floats of more than one byte.

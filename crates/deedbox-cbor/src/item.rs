@@ -1,7 +1,10 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
-use crate::{CborError, Limits, Order, float, head::Head};
+use crate::{
+    CborError, Cursor, Limits, Order, float,
+    head::{Head, trusted},
+};
 
 /// One item, already checked: a span of the bytes it came from. Copying it copies a reference.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,33 +49,56 @@ impl<'a> Item<'a> {
     }
 
     /// The first item of checked bytes, and the rest.
+    #[inline]
     pub(crate) fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let mut pending = 1_u64;
-        let mut at = 0_usize;
+        let (head, after) = trusted(bytes)?;
+        let len = match head.major {
+            0 | 1 | 7 => head.len,
+            2 | 3 => head.len.checked_add(usize::try_from(head.argument).ok()?)?,
+            _ => bytes.len() - Self::skip(head, after)?.len(),
+        };
+        let (item, rest) = bytes.split_at_checked(len)?;
+        Some((Self { bytes: item }, rest))
+    }
+
+    /// What follows the content of a container, whose checked content begins at `rest`.
+    fn skip(container: Head, mut rest: &'a [u8]) -> Option<&'a [u8]> {
+        let inside = |head: Head| match head.major {
+            4 => Some(head.argument),
+            5 => head.argument.checked_mul(2),
+            _ => Some(1),
+        };
+        let mut pending = inside(container)?;
         while pending > 0 {
-            let head = Head::read(bytes.get(at..)?, at).ok()?;
-            at = at.checked_add(head.len)?;
+            let (head, after) = trusted(rest)?;
+            rest = after;
             pending -= 1;
             match head.major {
-                2 | 3 => at = at.checked_add(usize::try_from(head.argument).ok()?)?,
-                4 => pending = pending.checked_add(head.argument)?,
-                5 => pending = pending.checked_add(head.argument.checked_mul(2)?)?,
-                6 => pending = pending.checked_add(1)?,
-                _ => {}
+                0 | 1 | 7 => {}
+                2 | 3 => rest = rest.get(usize::try_from(head.argument).ok()?..)?,
+                _ => pending = pending.checked_add(inside(head)?)?,
             }
         }
-        let (item, rest) = bytes.split_at_checked(at)?;
-        Some((Self { bytes: item }, rest))
+        Some(rest)
     }
 
     /// The bytes of the item as they were received.
     #[must_use]
+    #[inline]
     pub const fn bytes(self) -> &'a [u8] {
         self.bytes
     }
 
+    /// Reads it front to back.
+    #[must_use]
+    #[inline]
+    pub const fn cursor(self) -> Cursor<'a> {
+        Cursor::trusted(self.bytes)
+    }
+
     /// What it is.
     #[must_use]
+    #[inline]
     pub fn kind(self) -> Kind {
         let first = self.bytes.first().copied().unwrap_or(0xf7);
         match first >> 5 {
@@ -95,8 +121,7 @@ impl<'a> Item<'a> {
 
     #[inline]
     fn head(self, major: u8) -> Option<(Head, &'a [u8])> {
-        let head = Head::read(self.bytes, 0).ok().filter(|head| head.major == major)?;
-        Some((head, self.bytes.get(head.len..)?))
+        trusted(self.bytes).filter(|(head, _)| head.major == major)
     }
 
     /// An unsigned integer.
@@ -108,26 +133,23 @@ impl<'a> Item<'a> {
 
     /// An unsigned integer of 32 bits.
     #[must_use]
+    #[inline]
     pub fn as_u32(self) -> Option<u32> {
         self.as_u64()?.try_into().ok()
     }
 
     /// An unsigned integer of 8 bits.
     #[must_use]
+    #[inline]
     pub fn as_u8(self) -> Option<u8> {
         self.as_u64()?.try_into().ok()
     }
 
     /// An integer of either sign, within i64.
     #[must_use]
+    #[inline]
     pub fn as_i64(self) -> Option<i64> {
-        let head = Head::read(self.bytes, 0).ok()?;
-        let argument = i64::try_from(head.argument).ok()?;
-        match head.major {
-            0 => Some(argument),
-            1 => Some(-1 - argument),
-            _ => None,
-        }
+        trusted(self.bytes)?.0.as_i64()
     }
 
     /// A byte string.
@@ -139,18 +161,21 @@ impl<'a> Item<'a> {
 
     /// A byte string of exactly `N` bytes.
     #[must_use]
+    #[inline]
     pub fn as_byte_array<const N: usize>(self) -> Option<[u8; N]> {
         self.as_bytes()?.try_into().ok()
     }
 
     /// A text string.
     #[must_use]
+    #[inline]
     pub fn as_str(self) -> Option<&'a str> {
         core::str::from_utf8(self.head(3)?.1).ok()
     }
 
     /// `true` or `false`.
     #[must_use]
+    #[inline]
     pub fn as_bool(self) -> Option<bool> {
         match self.bytes {
             [0xf4] => Some(false),
@@ -161,18 +186,21 @@ impl<'a> Item<'a> {
 
     /// Whether it is `null`.
     #[must_use]
+    #[inline]
     pub fn is_null(self) -> bool {
         self.bytes == [0xf6]
     }
 
     /// Whether it is `undefined`.
     #[must_use]
+    #[inline]
     pub fn is_undefined(self) -> bool {
         self.bytes == [0xf7]
     }
 
     /// A float; an integer is none.
     #[must_use]
+    #[inline]
     pub fn as_f64(self) -> Option<f64> {
         let (head, _) = self.head(7)?;
         match head.info {
@@ -185,6 +213,7 @@ impl<'a> Item<'a> {
 
     /// A simple value other than `false`, `true`, `null` and `undefined`.
     #[must_use]
+    #[inline]
     pub fn as_simple(self) -> Option<u8> {
         if self.kind() != Kind::Simple {
             return None;
@@ -194,6 +223,7 @@ impl<'a> Item<'a> {
 
     /// An array.
     #[must_use]
+    #[inline]
     pub fn as_array(self) -> Option<Array<'a>> {
         let (head, content) = self.head(4)?;
         Some(Array { len: usize::try_from(head.argument).ok()?, content })
@@ -201,6 +231,7 @@ impl<'a> Item<'a> {
 
     /// A map.
     #[must_use]
+    #[inline]
     pub fn as_map(self) -> Option<Map<'a>> {
         let (head, content) = self.head(5)?;
         Some(Map { len: usize::try_from(head.argument).ok()?, content })
@@ -208,6 +239,7 @@ impl<'a> Item<'a> {
 
     /// A tag's number and its content.
     #[must_use]
+    #[inline]
     pub fn as_tag(self) -> Option<(u64, Item<'a>)> {
         let (head, content) = self.head(6)?;
         Some((head.argument, Item { bytes: content }))
@@ -231,30 +263,35 @@ pub struct Array<'a> {
 impl<'a> Array<'a> {
     /// How many elements it has.
     #[must_use]
+    #[inline]
     pub const fn len(self) -> usize {
         self.len
     }
 
     /// Whether it has none.
     #[must_use]
+    #[inline]
     pub const fn is_empty(self) -> bool {
         self.len == 0
     }
 
     /// Its elements.
     #[must_use]
+    #[inline]
     pub const fn iter(self) -> Items<'a> {
         Items { left: self.len, rest: self.content }
     }
 
     /// The element at `index`; walks over those before it.
     #[must_use]
+    #[inline]
     pub fn get(self, index: usize) -> Option<Item<'a>> {
         self.iter().nth(index)
     }
 
     /// Its elements if they are exactly `N`.
     #[must_use]
+    #[inline]
     pub fn exactly<const N: usize>(self) -> Option<[Item<'a>; N]> {
         if self.len != N {
             return None;
@@ -271,6 +308,7 @@ impl<'a> IntoIterator for Array<'a> {
     type Item = Item<'a>;
     type IntoIter = Items<'a>;
 
+    #[inline]
     fn into_iter(self) -> Items<'a> {
         self.iter()
     }
@@ -300,6 +338,7 @@ impl<'a> Iterator for Items<'a> {
         Some(item)
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         // The count is trusted: each item has a byte of its own in the input.
         (self.left, Some(self.left))
@@ -322,36 +361,42 @@ pub struct Map<'a> {
 impl<'a> Map<'a> {
     /// How many entries it has.
     #[must_use]
+    #[inline]
     pub const fn len(self) -> usize {
         self.len
     }
 
     /// Whether it has none.
     #[must_use]
+    #[inline]
     pub const fn is_empty(self) -> bool {
         self.len == 0
     }
 
     /// Its keys and values, in the order received.
     #[must_use]
+    #[inline]
     pub const fn iter(self) -> Pairs<'a> {
         Pairs { left: self.len, rest: self.content }
     }
 
     /// The value under an integer key.
     #[must_use]
+    #[inline]
     pub fn get_int(self, key: i64) -> Option<Item<'a>> {
         self.iter().find(|(found, _)| found.as_i64() == Some(key)).map(|(_, value)| value)
     }
 
     /// The value under a text key.
     #[must_use]
+    #[inline]
     pub fn get_text(self, key: &str) -> Option<Item<'a>> {
         self.iter().find(|(found, _)| found.as_str() == Some(key)).map(|(_, value)| value)
     }
 
     /// A strict walk over its fields, for maps read with [`Order::Canonical`].
     #[must_use]
+    #[inline]
     pub fn fields(self) -> Fields<'a> {
         let mut pairs = self.iter();
         let next = pairs.next();
@@ -363,6 +408,7 @@ impl<'a> IntoIterator for Map<'a> {
     type Item = (Item<'a>, Item<'a>);
     type IntoIter = Pairs<'a>;
 
+    #[inline]
     fn into_iter(self) -> Pairs<'a> {
         self.iter()
     }
@@ -393,6 +439,7 @@ impl<'a> Iterator for Pairs<'a> {
         Some((key, value))
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
     }
@@ -415,12 +462,14 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The value under `key`, which must come next.
+    #[inline]
     pub fn required(&mut self, key: i64) -> Option<Item<'a>> {
         self.optional(key)?
     }
 
     /// The value under `key` if it comes next, and `Some(None)` if it is absent. The outer `None` means that a key stands
     /// before it that was not asked for.
+    #[inline]
     pub fn optional(&mut self, key: i64) -> Option<Option<Item<'a>>> {
         let Some((found, value)) = self.next else { return Some(None) };
         let found = found.as_i64()?;
@@ -435,6 +484,7 @@ impl<'a> Fields<'a> {
 
     /// Nothing is left over.
     #[must_use]
+    #[inline]
     pub fn finish(self) -> Option<()> {
         self.next.is_none().then_some(())
     }
@@ -455,6 +505,7 @@ impl ItemBuf {
     ///
     /// # Errors
     /// See [`CborError`].
+    #[inline]
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, CborError> {
         crate::read(bytes, Order::Canonical, limits)?;
         Ok(Self(bytes.into()))
@@ -464,24 +515,28 @@ impl ItemBuf {
     ///
     /// # Errors
     /// [`CborError::NotCanonical`] when it came from a reader of any order and is unsorted.
+    #[inline]
     pub fn from_item(item: Item<'_>) -> Result<Self, CborError> {
         Self::parse(item.bytes(), &Limits::new(usize::MAX).with_depth(crate::limits::DEEPEST))
     }
 
     /// The item.
     #[must_use]
+    #[inline]
     pub fn as_item(&self) -> Item<'_> {
         Item { bytes: &self.0 }
     }
 
     /// Its bytes.
     #[must_use]
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// Its bytes, given away.
     #[must_use]
+    #[inline]
     pub fn into_vec(self) -> Vec<u8> {
         self.0.into_vec()
     }

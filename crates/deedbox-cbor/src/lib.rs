@@ -50,6 +50,7 @@ extern crate alloc;
 #[cfg(feature = "serde")]
 pub mod bridge;
 
+mod cursor;
 mod error;
 mod float;
 mod head;
@@ -58,6 +59,7 @@ mod limits;
 mod read;
 mod write;
 
+pub use cursor::Cursor;
 pub use error::CborError;
 pub use item::{Array, Fields, Item, ItemBuf, Items, Kind, Map, Pairs};
 pub use limits::{Limits, Order};

@@ -30,5 +30,5 @@ pub enum Order {
     Canonical,
 }
 
-/// The reader's stack lies on the machine's; this is its size.
+/// However deep a caller allows: the reader's stack stays small.
 pub(crate) const DEEPEST: usize = 64;

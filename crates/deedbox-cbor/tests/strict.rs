@@ -3,16 +3,13 @@
 
 use ciborium::Value;
 use deedbox_cbor::{CborError, ItemBuf, Kind, Limits, Order, Writer, read, read_first, read_sequence};
+use deedbox_testkit::vectors::unhex;
 use proptest::prelude::*;
 
 const LIMITS: Limits = Limits::new(1 << 20);
 
-fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
-}
-
 fn code(hex: &str, order: Order) -> &'static str {
-    read(&bytes(hex), order, &LIMITS).map_or_else(|error| error.code(), |_| "ok")
+    read(&unhex(hex), order, &LIMITS).map_or_else(|error| error.code(), |_| "ok")
 }
 
 #[test]
@@ -104,7 +101,7 @@ fn depth_and_length_have_limits_and_cost_nothing() {
 
 #[test]
 fn a_field_walk_refuses_what_it_did_not_ask_for() {
-    let map = bytes("a3000001f6200a");
+    let map = unhex("a3000001f6200a");
     let fields = || read(&map, Order::Canonical, &LIMITS).unwrap().as_map().unwrap().fields();
     let mut all = fields();
     assert_eq!(all.required(0).unwrap().as_u64(), Some(0));
@@ -123,12 +120,12 @@ fn a_field_walk_refuses_what_it_did_not_ask_for() {
 
 #[test]
 fn sequences_and_prefixes_give_each_item_and_the_rest() {
-    let items = bytes("0182020343040506");
+    let items = unhex("0182020343040506");
     let lens: Vec<usize> = read_sequence(&items, Order::Any, &LIMITS).unwrap().map(|item| item.bytes().len()).collect();
     assert_eq!(lens, [1, 3, 4]);
     let (first, rest) = read_first(&items, Order::Any, &LIMITS).unwrap();
     assert_eq!((first.as_u64(), rest), (Some(1), &items[1..]));
-    assert_eq!(read_sequence(&bytes("0118"), Order::Any, &LIMITS).unwrap_err(), CborError::Eof { offset: 1 });
+    assert_eq!(read_sequence(&unhex("0118"), Order::Any, &LIMITS).unwrap_err(), CborError::Eof { offset: 1 });
     assert_eq!(read_sequence(&[], Order::Any, &LIMITS).unwrap().count(), 0);
 }
 
@@ -143,7 +140,7 @@ fn debug_shows_no_content() {
 
 #[test]
 fn an_unsorted_item_can_not_become_one_of_our_own() {
-    let unsorted = bytes("a201000000");
+    let unsorted = unhex("a201000000");
     let item = read(&unsorted, Order::Any, &LIMITS).unwrap();
     assert_eq!(ItemBuf::from_item(item).unwrap_err().code(), "NotCanonical");
 }
@@ -176,7 +173,7 @@ fn write(value: &Value, writer: &mut Writer) {
             let n = i128::from(*n);
             match u64::try_from(n) {
                 Ok(n) => writer.uint(n),
-                Err(_) => writer.int(i64::try_from(n).unwrap()),
+                Err(_) => writer.int(i64::try_from(n).unwrap_or(i64::MIN)),
             };
         }
         Value::Float(n) => drop(writer.float(*n).as_slice().len()),
