@@ -108,6 +108,7 @@ impl Row {
 }
 
 /// A person's log: append-only, one a store, kept by the person's agent.
+#[derive(Clone)]
 pub struct Log {
     id: LogId,
     rows: Vec<Row>,

@@ -1,1 +1,45 @@
-//! A personal data store for any Rust service: the person holds the keys, the host sees nothing, providers connect under signed terms
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "person")]
+mod client;
+#[cfg(feature = "person")]
+mod error;
+#[cfg(any(feature = "person", feature = "provider"))]
+pub mod exchange;
+#[cfg(feature = "host")]
+pub mod host;
+#[cfg(feature = "person")]
+pub mod person;
+#[cfg(feature = "provider")]
+pub mod provider;
+#[cfg(any(feature = "person", feature = "provider", feature = "host"))]
+mod system;
+
+#[cfg(feature = "person")]
+pub use client::{HostClient, LocalHost};
+#[cfg(feature = "person")]
+pub use error::PersonError;
+
+/// The parts, for whoever needs more of them than the facade shows.
+pub mod parts {
+    #[cfg(feature = "person")]
+    pub use deedbox_audit as audit;
+    pub use deedbox_cbor as cbor;
+    #[cfg(any(feature = "person", feature = "provider"))]
+    pub use deedbox_connect as connect;
+    #[cfg(any(feature = "person", feature = "provider"))]
+    pub use deedbox_consent as consent;
+    pub use deedbox_cose as cose;
+    #[cfg(any(feature = "person", feature = "provider"))]
+    pub use deedbox_credential as credential;
+    #[cfg(feature = "host")]
+    pub use deedbox_host as host;
+    #[cfg(feature = "person")]
+    pub use deedbox_interop as interop;
+    pub use deedbox_model as model;
+    #[cfg(feature = "person")]
+    pub use deedbox_record as record;
+    #[cfg(feature = "host")]
+    pub use deedbox_store as store;
+}

@@ -1,0 +1,158 @@
+//! How an agent reaches its host: one trait, and the client that calls a host in the same process.
+
+use std::{future::Future, sync::Arc};
+
+use deedbox_cose::LocalSigner;
+use deedbox_host::{Clock, Host, HostError, Method, Reply, Request, proof, wire};
+use deedbox_model::{CapabilityId, DatasetId, StoreId, Timestamp};
+use deedbox_store::{Cursor, Storage};
+
+/// A way to a host. It names no runtime and no transport.
+pub trait HostClient: Send + Sync {
+    /// The host's origin, which is signed into each request: `https://host.example`.
+    fn origin(&self) -> &str;
+
+    /// Sends one request and gives the answer.
+    ///
+    /// # Errors
+    /// What the host said, or that it can't be reached.
+    fn send(&self, request: Request<'_>) -> impl Future<Output = Result<Reply, HostError>> + Send;
+}
+
+/// The client of a host in the same process.
+#[derive(Debug)]
+pub struct LocalHost<S: Storage, C: Clock> {
+    host: Arc<Host<S, C>>,
+    origin: String,
+}
+
+impl<S: Storage, C: Clock> LocalHost<S, C> {
+    /// A client of `host`, which both sides call `origin`.
+    #[must_use]
+    pub fn new(host: Arc<Host<S, C>>, origin: &str) -> Self {
+        Self { host, origin: origin.to_owned() }
+    }
+}
+
+impl<S: Storage, C: Clock> Clone for LocalHost<S, C> {
+    fn clone(&self) -> Self {
+        Self { host: Arc::clone(&self.host), origin: self.origin.clone() }
+    }
+}
+
+impl<S: Storage, C: Clock> HostClient for LocalHost<S, C> {
+    fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    async fn send(&self, request: Request<'_>) -> Result<Reply, HostError> {
+        self.host.call(request).await
+    }
+}
+
+/// One store at a host, as its owner reaches it: every request is signed by the root's access key.
+pub(crate) struct Owner<H> {
+    client: H,
+    store: StoreId,
+    signer: LocalSigner,
+}
+
+/// What a host gave of a dataset: its heads and rows, all unverified.
+#[derive(Default)]
+pub(crate) struct Download {
+    pub(crate) heads: Vec<Vec<u8>>,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// An object as the host gave it.
+pub(crate) struct Row {
+    pub(crate) object: deedbox_model::ObjectId,
+    pub(crate) seq: deedbox_model::Seq,
+    pub(crate) kind: u8,
+    pub(crate) body: Vec<u8>,
+}
+
+impl<H: HostClient> Owner<H> {
+    pub(crate) const fn new(client: H, store: StoreId, signer: LocalSigner) -> Self {
+        Self { client, store, signer }
+    }
+
+    pub(crate) fn origin(&self) -> &str {
+        self.client.origin()
+    }
+
+    /// The owner's capability: the first of every store, called by the store's own id.
+    pub(crate) const fn capability(store: StoreId) -> CapabilityId {
+        CapabilityId::from_bytes(*store.as_bytes())
+    }
+
+    pub(crate) async fn create(&self, header: &[u8], holder: [u8; 32]) -> Result<(), HostError> {
+        let body = wire::CreateBody::new(self.store, header, Self::capability(self.store), holder).to_bytes();
+        let target = "/v1/stores";
+        let request = Request { method: Method::Post, origin: self.client.origin(), target, body: &body, proof: None };
+        self.client.send(request).await.map(|_| ())
+    }
+
+    pub(crate) async fn share(&self, epoch: u32, now: Timestamp) -> Result<[u8; 32], HostError> {
+        let reply = self.call(Method::Get, &format!("shares/{epoch}"), &[], now).await?;
+        wire::bytes_from_bytes(&reply.body).and_then(|share| share.try_into().ok()).ok_or(HostError::Malformed)
+    }
+
+    pub(crate) async fn put_share(&self, epoch: u32, share: &[u8; 32], now: Timestamp) -> Result<(), HostError> {
+        let body = wire::bytes_to_bytes(share);
+        self.call(Method::Put, &format!("shares/{epoch}"), &body, now).await.map(|_| ())
+    }
+
+    pub(crate) async fn commit(&self, body: &wire::CommitBody<'_>, now: Timestamp) -> Result<Reply, HostError> {
+        self.call(Method::Post, "commit", &body.to_bytes(), now).await
+    }
+
+    /// All of a dataset: its newest head and every object, page by page.
+    pub(crate) async fn download(&self, dataset: DatasetId, now: Timestamp) -> Result<Download, HostError> {
+        let mut all = Download::default();
+        let mut cursor = None;
+        loop {
+            let query =
+                cursor.map_or_else(String::new, |at: Cursor| format!("?after={}", deedbox_host::cursor_to_hex(at)));
+            let reply = self.call(Method::Get, &format!("datasets/{dataset}/changes{query}"), &[], now).await?;
+            let page = wire::PageBody::from_bytes(&reply.body).ok_or(HostError::Malformed)?;
+            all.heads = page.heads.iter().map(|head| head.to_vec()).collect();
+            for row in &page.rows {
+                all.rows.push(Row { object: row.object, seq: row.seq, kind: row.kind, body: row.body.to_vec() });
+            }
+            match page.next {
+                // A host that says there is more and moves nowhere would hold us for ever.
+                Some(next) if cursor != Some(next) && !page.rows.is_empty() => cursor = Some(next),
+                _ => return Ok(all),
+            }
+        }
+    }
+
+    /// The heads of a dataset after number `after`, oldest first.
+    pub(crate) async fn heads(
+        &self,
+        dataset: DatasetId,
+        after: u64,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, HostError> {
+        let reply = self.call(Method::Get, &format!("datasets/{dataset}/heads?after={after}"), &[], now).await?;
+        let heads = wire::list_from_bytes(&reply.body).ok_or(HostError::Malformed)?;
+        Ok(heads.into_iter().map(<[u8]>::to_vec).collect())
+    }
+
+    async fn call(&self, method: Method, what: &str, body: &[u8], now: Timestamp) -> Result<Reply, HostError> {
+        let target = format!("/v1/stores/{}/{what}", self.store);
+        let hash = proof::request_hash(method, self.client.origin(), &target, body);
+        let claims = proof::Claims::new(Self::capability(self.store), hash, now);
+        let proof = claims.sign(&self.signer).map_err(|_| HostError::Unauthenticated)?;
+        let origin = self.client.origin();
+        self.client.send(Request { method, origin, target: &target, body, proof: Some(&proof) }).await
+    }
+}
+
+/// The store's header, which anybody may fetch who knows the store's id: nothing of it is trusted before its MAC holds.
+pub(crate) async fn header(client: &impl HostClient, store: StoreId) -> Result<Vec<u8>, HostError> {
+    let target = format!("/v1/stores/{store}/header");
+    let request = Request { method: Method::Get, origin: client.origin(), target: &target, body: &[], proof: None };
+    Ok(client.send(request).await?.body)
+}

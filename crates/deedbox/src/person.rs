@@ -1,0 +1,504 @@
+//! A person's agent: it holds the keys of one store at one host.
+//!
+//! A box is [`Person<Locked<H>>`] until it is unlocked, and then [`Person<Open<H>>`], which wipes its secrets when dropped.
+//! Whatever it writes is one commit: a release and its log entry, a rule and its log entry, an import and its log entry.
+
+mod bundle;
+mod channel;
+mod consent;
+mod credential;
+mod import;
+mod shelf;
+
+use std::{collections::BTreeMap, fmt};
+
+use deedbox_audit::{Entry, EntryKind, Log, LogId, Row, SaltedEntry};
+use deedbox_cbor::{ItemBuf, Limits, Writer};
+use deedbox_connect::ConnectionsRoot;
+use deedbox_consent::{Policy, Regime, Vocabulary};
+use deedbox_cose::{LocalSigner, sha256};
+use deedbox_crypto::secret::SecretBytes;
+use deedbox_host::wire;
+use deedbox_model::{DatasetId, Digest, Epoch, Name, StoreId, StoreName, Timestamp};
+use deedbox_record::{
+    AccountSecret, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost, Pin, Record,
+    RecoveryPhrase, Root, SignedPart, SlotType, Unlock,
+};
+use deedbox_store::{HeadHash, Mode};
+use unicode_normalization::UnicodeNormalization as _;
+use zeroize::Zeroizing;
+
+pub use channel::{Answered, Channel, Connecting};
+pub use consent::category_of;
+pub use import::Imported;
+
+use crate::{
+    client::{HostClient, Owner, header},
+    error::PersonError,
+    system,
+};
+use shelf::Shelf;
+
+/// A person's box. `S` says whether it is [`Locked`] or [`Open`].
+pub struct Person<S> {
+    state: S,
+}
+
+/// A box whose header was fetched and nothing else.
+pub struct Locked<H> {
+    client: H,
+    store: StoreId,
+    header: Header,
+}
+
+/// An unlocked box: keys, verified state, rules and log.
+pub struct Open<H> {
+    owner: Owner<H>,
+    root: Root,
+    header: Header,
+    share: HostShare,
+    epoch: Epoch,
+    keyring: Keyring,
+    meta: Shelf,
+    shelves: BTreeMap<DatasetId, Shelf>,
+    policy: Policy,
+    log: Log,
+    log_signer: LocalSigner,
+    /// Until when uses of limited permissions were counted: the times each was used, from the log.
+    uses: BTreeMap<Name, Vec<Timestamp>>,
+}
+
+/// What a person keeps outside the box, shown once when it is made.
+pub struct Keepsake {
+    /// The box's address at its host.
+    pub store: StoreId,
+    /// What the person's devices hold beside the passphrase: 16 bytes in hex.
+    pub account_secret: Zeroizing<String>,
+    /// The 24 words that open the box when all else is lost.
+    pub recovery_phrase: Zeroizing<String>,
+}
+
+/// One way to open a box.
+#[non_exhaustive]
+pub enum Secret<'a> {
+    /// The passphrase, and the account secret in hex.
+    Passphrase {
+        /// What the person knows.
+        passphrase: &'a str,
+        /// What their device holds.
+        account_secret: &'a str,
+    },
+    /// The 24 words.
+    RecoveryPhrase(&'a str),
+}
+
+/// What a device remembers of a box between two sessions, so that an older state is noticed: not secret, and worth keeping
+/// where the host can't write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pins {
+    header: u64,
+    heads: BTreeMap<DatasetId, Pin>,
+}
+
+impl<H: HostClient> Person<Locked<H>> {
+    /// Fetches the header of a box. Nothing of it is trusted before it unlocks.
+    ///
+    /// # Errors
+    /// [`PersonError::Host`], [`PersonError::Unlock`] for bytes that are no header.
+    pub async fn locate(client: H, store: StoreId) -> Result<Self, PersonError> {
+        let bytes = header(&client, store).await?;
+        let bytes = wire::versioned_from_bytes(&bytes).map_or(bytes.as_slice(), |(_, header)| header);
+        let header = Header::parse(bytes)?;
+        if *header.store() != store {
+            return Err(PersonError::Damaged);
+        }
+        Ok(Self { state: Locked { client, store, header } })
+    }
+
+    /// Opens the box: one slot, one hashing, then everything is verified before it is used. `pins` are those of this device's
+    /// last session; without them nobody can say how old the state is, and calling says that the person accepts that.
+    ///
+    /// # Errors
+    /// [`PersonError::Unlock`]: `Rejected` for a wrong secret. [`PersonError::Head`]: `Rollback` or `Fork` when the host gives an
+    /// older or another state than `pins` name. The box stays locked and can be tried again.
+    pub async fn unlock(self, secret: &Secret<'_>, pins: Option<&Pins>) -> Result<Person<Open<H>>, PersonError> {
+        let Locked { client, store, header } = self.state;
+        if let Some(pins) = pins {
+            header.check_version(pins.header)?;
+        }
+        let root = unlock(&header, secret)?;
+        let owner = Owner::new(client, store, root.access_signer());
+        Open::load(owner, root, header, pins).await.map(|state| Person { state })
+    }
+}
+
+impl<H: HostClient> Person<Open<H>> {
+    /// Makes a box at a host, locked by a passphrase with an account secret and by a recovery phrase.
+    ///
+    /// # Errors
+    /// [`PersonError::Host`] when the host does not take it.
+    pub async fn create(client: H, passphrase: &str) -> Result<(Self, Keepsake), PersonError> {
+        let (mut rng, now) = (system::rng(), system::now());
+        let store = StoreId::generate(&mut rng);
+        let root = Root::generate(store, &mut rng);
+        let (account_secret, phrase) = (AccountSecret::generate(&mut rng), RecoveryPhrase::generate(&mut rng));
+        let normal = normalised(passphrase);
+        let passphrase = Passphrase::new(&normal);
+        let cost = PassphraseCost::DEFAULT;
+        let slots = [
+            NewSlot::Passphrase { passphrase: &passphrase, account_secret: &account_secret, cost },
+            NewSlot::Phrase(&phrase),
+        ];
+        let header = Header::create(&root, &slots, &mut rng)?;
+        let signer = root.access_signer();
+        let holder = *root.access_key().public().as_bytes();
+        let owner = Owner::new(client, store, signer);
+        owner.create(header.bytes(), holder).await?;
+        let (share, epoch) = (HostShare::generate(&mut rng), Epoch::FIRST);
+        owner.put_share(epoch.get(), share.expose(), now).await?;
+
+        let mut keyring = Keyring::generate(&mut rng);
+        let name = StoreName::from(store);
+        let mut shelves = BTreeMap::new();
+        for title in [POLICY, LOG, CONNECTIONS, CREDENTIALS] {
+            let id = DatasetId::generate(&mut rng);
+            keyring.add_dataset(name, id, title, Granularity::Record, &mut rng)?;
+            shelves.insert(id, Shelf::create(name, id));
+        }
+        let log_id = LogId::generate(&mut rng);
+        let log_signer = log_signer(&keyring, log_id);
+        let vocabulary = Vocabulary::builder("empty", 1, Regime::EU).build()?;
+        let mut open = Open {
+            owner,
+            root,
+            header,
+            share,
+            epoch,
+            keyring,
+            meta: Shelf::create(name, DatasetId::META),
+            shelves,
+            policy: Policy::new(vocabulary),
+            log: Log::new(log_id),
+            log_signer,
+            uses: BTreeMap::new(),
+        };
+        let mut change = open.change();
+        change.keyring = true;
+        change.log(Entry::new(now, EntryKind::Rule, None, open.policy_digest()));
+        change.policy = Some(open.policy.clone());
+        open.commit(change, now).await?;
+        let keepsake = Keepsake {
+            store,
+            account_secret: Zeroizing::new(account_secret.expose().iter().map(|byte| format!("{byte:02x}")).collect()),
+            recovery_phrase: phrase.words(),
+        };
+        Ok((Self { state: open }, keepsake))
+    }
+
+    /// The box's address.
+    #[must_use]
+    pub const fn store(&self) -> &StoreId {
+        self.state.root.store()
+    }
+
+    /// What this device should remember until the next session.
+    #[must_use]
+    pub fn pins(&self) -> Pins {
+        let all = self.state.shelves.values().chain([&self.state.meta]);
+        let heads = all.filter_map(|shelf| Some((*shelf.replica.dataset(), *shelf.replica.pin()?))).collect();
+        Pins { header: self.state.header.version(), heads }
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.state.policy
+    }
+
+    /// The log of who saw what and why.
+    #[must_use]
+    pub const fn log(&self) -> &Log {
+        &self.state.log
+    }
+
+    /// The key that signs the log's checkpoints.
+    #[must_use]
+    pub fn log_key(&self) -> &deedbox_cose::VerifyKey {
+        deedbox_cose::Signer::public(&self.state.log_signer)
+    }
+
+    /// The log as one file that verifies alone.
+    ///
+    /// # Errors
+    /// [`PersonError::Audit`].
+    pub fn export_log(&self) -> Result<Vec<u8>, PersonError> {
+        Ok(self.state.log.export(&self.state.log_signer, system::now())?)
+    }
+
+    /// A signed statement of the log's present state, to be given to whoever should notice a later change.
+    ///
+    /// # Errors
+    /// [`PersonError::Audit`].
+    pub fn checkpoint(&self) -> Result<Vec<u8>, PersonError> {
+        Ok(self.state.log.checkpoint(&self.state.log_signer, system::now())?)
+    }
+}
+
+/// What one commit writes.
+struct Change {
+    records: Vec<(DatasetId, deedbox_model::ObjectId, Record)>,
+    keyring: bool,
+    policy: Option<Policy>,
+    log: Log,
+    entries: Vec<SaltedEntry>,
+}
+
+impl Change {
+    /// Adds an entry to the log.
+    fn log(&mut self, entry: Entry) {
+        self.entries.push(self.log.append(entry, &mut system::rng()));
+    }
+}
+
+impl<H: HostClient> Open<H> {
+    fn change(&self) -> Change {
+        Change { records: Vec::new(), keyring: false, policy: None, log: self.log.clone(), entries: Vec::new() }
+    }
+
+    fn policy_digest(&self) -> Digest {
+        Digest::from_bytes(sha256(&self.policy.to_bytes()))
+    }
+
+    /// The dataset of a title.
+    fn dataset(&self, title: &str) -> Result<&deedbox_record::Dataset, PersonError> {
+        self.keyring.datasets().iter().find(|dataset| dataset.title() == title).ok_or(PersonError::NotFound)
+    }
+
+    /// Writes all of a change in one commit, or nothing.
+    async fn commit(&mut self, mut change: Change, now: Timestamp) -> Result<(), PersonError> {
+        let mut rng = system::rng();
+        if let Some(policy) = &change.policy {
+            let dataset = self.dataset(POLICY)?;
+            let record = Record::new(POLICY, 1, "policy", bytes_item(&policy.to_bytes())?)?;
+            change.records.push((*dataset.id(), dataset.name_key().object_id("policy"), record));
+        }
+        if !change.entries.is_empty() {
+            let dataset = self.dataset(LOG)?;
+            for entry in &change.entries {
+                let name = format!("entry/{}", entry.entry().seq);
+                let record = Record::new(LOG, 1, &name, bytes_item(entry.bytes())?)?;
+                change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
+            }
+            let checkpoint = change.log.checkpoint(&self.log_signer, now)?;
+            let record = Record::new(LOG, 1, "checkpoint", bytes_item(&checkpoint)?)?;
+            change.records.push((*dataset.id(), dataset.name_key().object_id("checkpoint"), record));
+        }
+        let mut parts: Vec<SignedPart> = Vec::new();
+        if change.keyring {
+            let mut draft = self.meta.replica.draft();
+            draft.put_keyring(&self.keyring)?;
+            let keys = self.root.meta_keys(&self.share, self.epoch);
+            parts.push(draft.sign(&keys, now, &mut rng)?);
+        }
+        change.records.sort_by_key(|(dataset, ..)| *dataset);
+        for records in change.records.chunk_by(|one, next| one.0 == next.0) {
+            let Some((id, ..)) = records.first() else { continue };
+            let shelf = self.shelves.get(id).ok_or(PersonError::NotFound)?;
+            let keys = self.keyring.dataset(id).ok_or(PersonError::NotFound)?.keys();
+            let mut draft = shelf.replica.draft();
+            for (_, object, record) in records {
+                draft.put(*object, record)?;
+            }
+            parts.push(draft.sign(keys, now, &mut rng)?);
+        }
+        let reply = self.owner.commit(&wire::CommitBody::new(parts.iter().map(body).collect()), now).await?;
+        if reply.status == 409 {
+            return Err(PersonError::Conflict);
+        }
+        for part in parts {
+            let shelf = match *part.dataset() {
+                DatasetId::META => &mut self.meta,
+                id => self.shelves.get_mut(&id).ok_or(PersonError::NotFound)?,
+            };
+            shelf.committed(part)?;
+        }
+        if let Some(policy) = change.policy {
+            self.policy = policy;
+        }
+        for entry in &change.entries {
+            count_uses(&mut self.uses, entry.entry());
+        }
+        self.log = change.log;
+        Ok(())
+    }
+
+    /// Loads and verifies everything.
+    async fn load(owner: Owner<H>, root: Root, header: Header, pins: Option<&Pins>) -> Result<Self, PersonError> {
+        let now = system::now();
+        let epoch = Epoch::FIRST;
+        let share = HostShare::from_bytes(owner.share(epoch.get(), now).await?);
+        let name = StoreName::from(*root.store());
+        let pin = |id: DatasetId| pins.and_then(|pins| pins.heads.get(&id).copied());
+        let keys = root.meta_keys(&share, epoch);
+        let meta = Shelf::load(&owner, name, DatasetId::META, pin(DatasetId::META), &keys, now).await?;
+        let keyring = meta.open(&deedbox_model::ObjectId::KEYRING, &keys)?.ok_or(PersonError::Damaged)?;
+        let keyring = Keyring::decode(keyring.payload())?;
+        let mut shelves = BTreeMap::new();
+        for dataset in keyring.datasets() {
+            let pin = pin(*dataset.id());
+            let shelf = Shelf::load(&owner, *dataset.store(), *dataset.id(), pin, dataset.keys(), now).await?;
+            shelves.insert(*dataset.id(), shelf);
+        }
+        Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one whole, put together in one place")]
+    fn assemble(
+        owner: Owner<H>,
+        root: Root,
+        header: Header,
+        share: HostShare,
+        epoch: Epoch,
+        keyring: Keyring,
+        meta: Shelf,
+        shelves: BTreeMap<DatasetId, Shelf>,
+    ) -> Result<Self, PersonError> {
+        let shelf = |title: &str| {
+            let dataset = keyring.datasets().iter().find(|dataset| dataset.title() == title);
+            dataset.and_then(|dataset| Some((dataset, shelves.get(dataset.id())?))).ok_or(PersonError::Damaged)
+        };
+        let (dataset, rows) = shelf(POLICY)?;
+        let policy = rows.record(dataset, "policy")?.ok_or(PersonError::Damaged)?;
+        let policy = policy.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
+        let policy = Policy::from_bytes(policy)?;
+
+        let (dataset, rows) = shelf(LOG)?;
+        let checkpoint = rows.record(dataset, "checkpoint")?.ok_or(PersonError::Damaged)?;
+        let checkpoint = checkpoint.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
+        let mut entries = Vec::new();
+        let mut uses = BTreeMap::new();
+        while let Some(record) = rows.record(dataset, &format!("entry/{}", entries.len()))? {
+            let entry = SaltedEntry::parse(record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?)?;
+            count_uses(&mut uses, entry.entry());
+            entries.push(Row::Kept(entry));
+        }
+        // The log's id is in its checkpoint; its key is the person's, so nobody else can have signed it.
+        let id = log_id(checkpoint).ok_or(PersonError::Damaged)?;
+        let log_signer = log_signer(&keyring, id);
+        let checkpoint = deedbox_audit::Checkpoint::verify(checkpoint, deedbox_cose::Signer::public(&log_signer))?;
+        let log = Log::from_rows(id, entries)?;
+        log.matches(&checkpoint)?;
+        Ok(Self { owner, root, header, share, epoch, keyring, meta, shelves, policy, log, log_signer, uses })
+    }
+}
+
+/// The root secret, by one slot and one secret.
+fn unlock(header: &Header, secret: &Secret<'_>) -> Result<Root, PersonError> {
+    let slot = |kind| {
+        let found = header.slots().iter().find(|slot| slot.slot_type() == kind).map(|slot| *slot.id());
+        found.ok_or(deedbox_record::UnlockError::NoSuchSlot)
+    };
+    match secret {
+        Secret::Passphrase { passphrase, account_secret } => {
+            let slot = slot(SlotType::Passphrase)?;
+            let account_secret = unhex(account_secret).ok_or(deedbox_record::UnlockError::Rejected)?;
+            let (normal, account_secret) = (normalised(passphrase), AccountSecret::from_bytes(account_secret));
+            let passphrase = Passphrase::new(&normal);
+            let unlock = Unlock::Passphrase { passphrase: &passphrase, account_secret: &account_secret };
+            Ok(header.unlock(&slot, &unlock)?)
+        }
+        Secret::RecoveryPhrase(words) => {
+            let slot = slot(SlotType::Phrase)?;
+            Ok(header.unlock(&slot, &Unlock::Phrase(&RecoveryPhrase::parse(words)?))?)
+        }
+    }
+}
+
+/// NFC: the same passphrase on every keyboard (UAX 15).
+fn normalised(passphrase: &str) -> Zeroizing<String> {
+    let mut normal = Zeroizing::new(String::with_capacity(passphrase.len().saturating_mul(4)));
+    normal.extend(passphrase.nfc());
+    normal
+}
+
+fn unhex(text: &str) -> Option<[u8; 16]> {
+    StoreId::parse_hex(text).map(|bytes| *bytes.as_bytes())
+}
+
+/// The log's key: derived, so that the recovery phrase alone restores it.
+fn log_signer(keyring: &Keyring, id: LogId) -> LocalSigner {
+    let seed =
+        deedbox_crypto::kdf::derive(keyring.pairwise_root(), deedbox_crypto::label::CHECKPOINT, &[id.as_bytes()]);
+    LocalSigner::from_seed(&seed)
+}
+
+fn connections_root(keyring: &Keyring) -> ConnectionsRoot {
+    // COPY: wiped with the root.
+    ConnectionsRoot::from_secret(SecretBytes::from_bytes(*keyring.pairwise_root().expose()))
+}
+
+/// The log's id as an unverified checkpoint names it.
+fn log_id(checkpoint: &[u8]) -> Option<LogId> {
+    let document = deedbox_cose::sign1::Document::parse(checkpoint).ok()?;
+    let limits = Limits::new(1024);
+    let item = deedbox_cbor::read(document.peek().payload(), deedbox_cbor::Order::Canonical, &limits).ok()?;
+    Some(LogId::from_bytes(item.as_array()?.get(0)?.as_byte_array()?))
+}
+
+/// Counts what an entry released under each permission.
+fn count_uses(uses: &mut BTreeMap<Name, Vec<Timestamp>>, entry: &Entry) {
+    if entry.kind == EntryKind::Decision {
+        for id in entry.determining.iter().filter_map(|id| Name::parse(id).ok()) {
+            uses.entry(id).or_default().push(entry.time);
+        }
+    }
+}
+
+/// A byte string as the value of a record.
+fn bytes_item(bytes: &[u8]) -> Result<ItemBuf, PersonError> {
+    let mut writer = Writer::with_capacity(bytes.len().saturating_add(9));
+    writer.bytes(bytes);
+    ItemBuf::parse(writer.as_slice(), &Limits::new(usize::MAX)).map_err(|_| PersonError::Damaged)
+}
+
+/// A part of a commit, as the host takes it.
+fn body(part: &SignedPart) -> wire::PartBody<'_> {
+    let expect = part.expect().map(|hash| HeadHash(*hash.as_bytes()));
+    let mut body = wire::PartBody::new(*part.dataset(), expect, part.head().seq(), part.head_bytes(), Mode::Next);
+    for put in part.puts() {
+        let entry = put.entry();
+        body.puts.push(wire::Object::new(*entry.object(), entry.seq(), entry.kind(), put.bytes()));
+    }
+    body.removes.extend_from_slice(part.removes());
+    body
+}
+
+macro_rules! opaque {
+    ($($name:ident),*) => {$(
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+opaque!(Person, Locked, Open);
+
+impl fmt::Debug for Keepsake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keepsake").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
+/// Titles of the datasets that hold the box's own things. No imported dataset may have one of these: their titles never
+/// hold a colon.
+const POLICY: &str = "deedbox:policy";
+const LOG: &str = "deedbox:log";
+const CONNECTIONS: &str = "deedbox:connections";
+const CREDENTIALS: &str = "deedbox:credentials";

@@ -1,0 +1,270 @@
+use std::fmt;
+
+use deedbox_audit::{Entry, EntryKind};
+use deedbox_cbor::{ItemBuf, Limits, Writer};
+use deedbox_connect::{
+    Accepted, Accepting, Agreement, Body, Contact, Established, Invitation, Link, LiveSession, Reply, Wish,
+};
+use deedbox_consent::{Ask, Decision, HostFacts};
+use deedbox_model::{Assurance, MailboxId, Name, Timestamp};
+use deedbox_record::{Granularity, Record};
+
+use super::{CONNECTIONS, Open, Person, connections_root};
+use crate::{
+    client::HostClient,
+    error::PersonError,
+    exchange::{ANSWER, ASK, Answer, CREDENTIAL, HOLDER_KEY},
+    system,
+};
+
+/// A connection in use: who it is to, under which agreement, and the open session.
+pub struct Channel {
+    pub(super) party: Name,
+    pub(super) agreement: Agreement,
+    pub(super) session: LiveSession,
+}
+
+/// An invitation that the person accepted; the first message was sent.
+pub struct Connecting {
+    party: Name,
+    contact: Contact,
+    step: Step,
+}
+
+enum Step {
+    First(Box<Accepting>),
+    Second(Box<Accepted>),
+}
+
+/// What became of an ask: the decision for the person to see, and the reply to send. The log has it already.
+pub struct Answered {
+    /// The decision, whole.
+    pub decision: Decision,
+    /// The sealed reply for the session's other side.
+    pub reply: Vec<u8>,
+    /// The number of its entry in the log.
+    pub entry: u64,
+}
+
+impl Connecting {
+    /// Reads the inviter's first answer and gives the second message.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`]; [`PersonError::Unexpected`] when it was called already.
+    pub fn answer(self, body: &[u8]) -> Result<(Self, Vec<u8>), PersonError> {
+        let Step::First(accepting) = self.step else { return Err(PersonError::Unexpected) };
+        let (accepted, message) = accepting
+            .answer(body, &self.contact, system::now(), &mut system::rng())
+            .map_err(|failed| PersonError::Connect(failed.error))?;
+        Ok((Self { step: Step::Second(Box::new(accepted)), ..self }, message))
+    }
+}
+
+impl Channel {
+    /// Who is on the other side, as the person's rules call them.
+    #[must_use]
+    pub const fn party(&self) -> &Name {
+        &self.party
+    }
+
+    /// The agreement with both signatures.
+    #[must_use]
+    pub const fn agreement(&self) -> &Agreement {
+        &self.agreement
+    }
+
+    /// What both ends of this session know and nobody else: binds a presentation to it.
+    #[must_use]
+    pub const fn binding(&self) -> &[u8; 32] {
+        self.session.channel_binding()
+    }
+
+    /// Seals data for the other side.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`].
+    pub fn send(&mut self, media: &str, content: &[u8]) -> Result<Vec<u8>, PersonError> {
+        let body = Body::Data { media: media.to_owned(), content: content.to_vec() };
+        Ok(self.session.seal(&body, system::now())?)
+    }
+
+    pub(super) fn receive(&mut self, record: &[u8], wanted: &str) -> Result<Vec<u8>, PersonError> {
+        match self.session.open(record, system::now())? {
+            Body::Data { media, content } if media == wanted => Ok(content),
+            _ => Err(PersonError::Unexpected),
+        }
+    }
+}
+
+impl<H: HostClient> Person<Open<H>> {
+    /// Accepts an invitation, after the person has seen its name and terms and decided. `party` is what the person's rules
+    /// call the other side. Gives the first message for the link's endpoint.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`].
+    pub fn accept(
+        &self,
+        link: &Link,
+        invitation: &Invitation,
+        party: Name,
+        wish: Wish,
+    ) -> Result<(Connecting, Vec<u8>), PersonError> {
+        let (mut rng, now) = (system::rng(), system::now());
+        let root = connections_root(&self.state.keyring);
+        let (accepting, message) = Accepting::start(&root, link, invitation, wish, now, &mut rng)?;
+        let contact = Contact {
+            address: MailboxId::generate(&mut rng),
+            endpoint: self.state.owner.origin().to_owned(),
+            deposit: Vec::new(),
+            devices: Vec::new(),
+        };
+        Ok((Connecting { party, contact, step: Step::First(Box::new(accepting)) }, message))
+    }
+
+    /// Reads the inviter's confirmation and notes the connection, with the agreement both signed, in the box.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`]; [`PersonError::Unexpected`] when the inviter first wants a check code, which this version does
+    /// not carry, or a step was left out.
+    pub async fn connected(&mut self, connecting: Connecting, body: &[u8]) -> Result<Channel, PersonError> {
+        let now = system::now();
+        let Connecting { party, step: Step::Second(accepted), .. } = connecting else {
+            return Err(PersonError::Unexpected);
+        };
+        let reply = accepted.read(body, now).map_err(|failed| PersonError::Connect(failed.error))?;
+        let Reply::Confirmed(Established { agreement, session, .. }) = reply else {
+            return Err(PersonError::Unexpected);
+        };
+        let open = &mut self.state;
+        let name = format!("connection/{}", agreement.connection_id());
+        let mut value = Writer::new();
+        value.array(2).text(party.as_str()).bytes(agreement.bytes());
+        let record = Record::new(CONNECTIONS, 1, &name, item(value.as_slice())?)?;
+        let mut change = open.change();
+        let dataset = open.dataset(CONNECTIONS)?;
+        change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
+        let mut entry = Entry::new(now, EntryKind::Receipt, Some(party.as_str()), open.policy_digest());
+        entry.receipt = Some(agreement.hash());
+        change.log(entry);
+        open.commit(change, now).await?;
+        Ok(Channel { party, agreement, session })
+    }
+
+    /// Connections of the box: who, and the agreement with both signatures, verified again.
+    ///
+    /// # Errors
+    /// [`PersonError::Damaged`], [`PersonError::Connect`].
+    pub fn connections(&self) -> Result<Vec<(Name, Agreement)>, PersonError> {
+        let open = &self.state;
+        let dataset = open.dataset(CONNECTIONS)?;
+        let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        let read = |record: &Record| -> Option<(Name, Vec<u8>)> {
+            let [party, agreement] = record.value().as_item().as_array()?.exactly()?;
+            Some((Name::decode(party)?, agreement.as_bytes()?.to_vec()))
+        };
+        let mut connections = Vec::new();
+        for record in shelf.records(dataset)? {
+            let (party, agreement) = read(&record).ok_or(PersonError::Damaged)?;
+            connections.push((party, Agreement::verify(&agreement)?));
+        }
+        Ok(connections)
+    }
+
+    /// Answers an ask that came through a channel: decides it by the rules in force, and releases what they permit.
+    ///
+    /// The decision and the use of limited permissions are in the log, and the log at the host, before this gives the reply:
+    /// there is no way to one without the other. The other side learns what it gets and nothing of what it does not.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`], [`PersonError::Unexpected`], [`PersonError::Host`]; nothing leaves then.
+    pub async fn answer(&mut self, channel: &mut Channel, record: &[u8]) -> Result<Answered, PersonError> {
+        let now = system::now();
+        let ask = channel.receive(record, ASK)?;
+        let ask = Ask::from_bytes(&ask).map_err(|_| PersonError::Unexpected)?;
+        let open = &mut self.state;
+        let mut facts = HostFacts::new(channel.party.clone(), now).assurance(Assurance::Substantial);
+        for (permission, times) in &open.uses {
+            facts = facts.uses(permission.clone(), times.iter().copied());
+        }
+        let decision = open.policy.decide(&ask, &facts);
+        let answer = open.release(&decision)?;
+        let mut change = open.change();
+        change.log(entry(now, channel, &ask, &decision, open.policy_digest()));
+        let number = change.log.len().saturating_sub(1);
+        open.commit(change, now).await?;
+        let reply = channel.send(ANSWER, &answer.to_bytes())?;
+        Ok(Answered { decision, reply, entry: number })
+    }
+
+    /// The key that a credential from this channel's other side is to be bound to, sealed for sending.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`].
+    pub fn ask_for_credential(&self, channel: &mut Channel) -> Result<Vec<u8>, PersonError> {
+        let key = super::credential::holder(&self.state.keyring, channel)?;
+        channel.send(HOLDER_KEY, &deedbox_cose::Signer::public(&key).to_cose_key())
+    }
+
+    pub(super) fn received_credential(channel: &mut Channel, record: &[u8]) -> Result<Vec<u8>, PersonError> {
+        channel.receive(record, CREDENTIAL)
+    }
+}
+
+impl<H: HostClient> Open<H> {
+    /// The values that a decision lets go: none for a denial.
+    fn release(&self, decision: &Decision) -> Result<Answer, PersonError> {
+        let view = decision.for_requester();
+        let mut answer = Answer {
+            outcome: view.outcome.number(),
+            values: Vec::new(),
+            obligations: view.obligations.iter().map(|duty| duty.name().to_owned()).collect(),
+            retention: view.retention,
+        };
+        let Decision::Permit(permit) = decision else { return Ok(answer) };
+        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
+            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+            for record in shelf.records(dataset)? {
+                let value = super::import::value(&record)?;
+                let observed = record.provenance().map_or(Timestamp::from_secs(0), |provenance| provenance.observed());
+                if permit.admits(&value.field, observed) {
+                    answer.values.push(value);
+                }
+            }
+        }
+        answer.values.sort_by(|one, next| (&one.field, one.path.as_str()).cmp(&(&next.field, next.path.as_str())));
+        Ok(answer)
+    }
+}
+
+/// What the log says of a decision: names and codes, no value.
+fn entry(now: Timestamp, channel: &Channel, ask: &Ask, decision: &Decision, policy: deedbox_model::Digest) -> Entry {
+    let mut entry = Entry::new(now, EntryKind::Decision, Some(channel.party.as_str()), policy);
+    entry.purpose = ask.purpose.as_ref().map(|purpose| purpose.as_str().to_owned());
+    entry.action = ask.action.map(|action| u64::from(action.bit()));
+    entry.basis = ask.basis.map(|basis| u64::from(basis.code()));
+    entry.ground = ask.ground.map(|ground| u64::from(ground.code()));
+    entry.refusal = decision.refusal().map(|reason| u64::from(reason.number()));
+    let withheld = decision.withheld().iter();
+    entry.withheld = withheld.map(|(field, reason)| (field.as_str().to_owned(), u64::from(reason.number()))).collect();
+    if let Decision::Permit(permit) = decision {
+        entry.released = permit.fields().map(|field| field.as_str().to_owned()).collect();
+        entry.determining = permit.determining().iter().map(|id| id.as_str().to_owned()).collect();
+        entry.obligations = Some(u64::from(permit.obligations().bits()));
+    }
+    entry
+}
+
+pub(super) fn item(bytes: &[u8]) -> Result<ItemBuf, PersonError> {
+    ItemBuf::parse(bytes, &Limits::new(usize::MAX)).map_err(|_| PersonError::Damaged)
+}
+
+macro_rules! opaque {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+opaque!(Answered, Channel, Connecting);

@@ -1,0 +1,103 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use deedbox_audit::{Entry, EntryKind};
+use deedbox_consent::{Change, Maker, Policy, Sensitivity, VocabularyBuilder};
+use deedbox_cose::sha256;
+use deedbox_model::{Digest, Name};
+use deedbox_record::Granularity;
+
+use super::{Open, Person};
+use crate::{client::HostClient, error::PersonError, system};
+
+/// The category that holds all fields of the dataset with this title: `dataset/-` and the escaped title, which no field's
+/// name can be.
+///
+/// # Errors
+/// [`PersonError::FieldName`] when the title is too long.
+pub fn category_of(title: &str) -> Result<Name, PersonError> {
+    let escaped = Name::escape(title).map_err(|_| PersonError::FieldName)?;
+    Name::parse(&format!("dataset/-{escaped}")).map_err(|_| PersonError::FieldName)
+}
+
+impl<H: HostClient> Person<Open<H>> {
+    /// Sets the vocabulary that rules are written in: `base` has purposes, parties and clusters; every dataset becomes a
+    /// category, every field in the box a field of it, with the sensitivity that `sensitivity` gives its dataset. Rules made
+    /// before are kept.
+    ///
+    /// # Errors
+    /// [`PersonError::Vocabulary`]; [`PersonError::Rule`] when a rule names what is no longer there.
+    pub async fn adopt(
+        &mut self,
+        base: VocabularyBuilder,
+        sensitivity: impl Fn(&str) -> Sensitivity,
+    ) -> Result<(), PersonError> {
+        let now = system::now();
+        let open = &mut self.state;
+        let mut fields: BTreeMap<Name, (Name, Sensitivity)> = BTreeMap::new();
+        let mut categories = BTreeSet::new();
+        for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
+            let category = category_of(dataset.title())?;
+            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+            for record in shelf.records(dataset)? {
+                let field = super::import::value(&record)?.field;
+                fields.insert(field, (category.clone(), sensitivity(dataset.title())));
+            }
+            categories.insert(category);
+        }
+        let mut builder = base;
+        for category in &categories {
+            builder = builder.category(category.as_str(), &[]);
+        }
+        for (field, (category, sensitivity)) in &fields {
+            builder = builder.field_with(field.as_str(), &[category.as_str()], *sensitivity, None);
+        }
+        let mut policy = Policy::new(builder.build()?);
+        for (mandate, status) in open.policy.mandates() {
+            policy.apply(Change::AddMandate(Box::new(mandate.clone()), status), &Maker::Person)?;
+        }
+        for (permission, status) in open.policy.permissions() {
+            policy.apply(permission.clone(), &Maker::Person)?;
+            match status {
+                deedbox_consent::PermissionStatus::Given => {}
+                deedbox_consent::PermissionStatus::Suspended => {
+                    policy.apply(Change::Suspend(permission.id.clone()), &Maker::Person)?;
+                }
+                deedbox_consent::PermissionStatus::Withdrawn => {
+                    policy.apply(Change::Withdraw(permission.id.clone()), &Maker::Person)?;
+                }
+            }
+        }
+        for prohibition in open.policy.prohibitions() {
+            policy.apply(prohibition.clone(), &Maker::Person)?;
+        }
+        let mut change = open.change();
+        change.log(Entry::new(now, EntryKind::Rule, None, Digest::from_bytes(sha256(&policy.to_bytes()))));
+        change.policy = Some(policy);
+        open.commit(change, now).await
+    }
+
+    /// Gives a permission, adds a prohibition, suspends, resumes, withdraws: the rule and its log entry in one commit.
+    /// Withdrawing takes no more than giving (Art. 7(3) GDPR): `Change::Withdraw(id)`.
+    ///
+    /// # Errors
+    /// [`PersonError::Rule`]; nothing changed then.
+    pub async fn apply(&mut self, rule: impl Into<Change>) -> Result<(), PersonError> {
+        let (rule, now) = (rule.into(), system::now());
+        let open = &mut self.state;
+        let named = match &rule {
+            Change::AddPermission(permission) => Some(permission.id.clone()),
+            Change::AddProhibition(prohibition) => Some(prohibition.id.clone()),
+            Change::Lift(id) | Change::Resume(id) | Change::Suspend(id) | Change::Withdraw(id) => Some(id.clone()),
+            _ => None,
+        };
+        let mut policy = open.policy.clone();
+        policy.apply(rule, &Maker::Person)?;
+        let digest = Digest::from_bytes(sha256(&policy.to_bytes()));
+        let mut entry = Entry::new(now, EntryKind::Rule, None, digest);
+        entry.determining = named.iter().map(|id| id.as_str().to_owned()).collect();
+        let mut change = open.change();
+        change.log(entry);
+        change.policy = Some(policy);
+        open.commit(change, now).await
+    }
+}

@@ -1,0 +1,124 @@
+//! One dataset as the agent holds it: its verified state and the sealed objects under it.
+
+use std::collections::BTreeMap;
+
+use deedbox_model::{DatasetId, ObjectId, StoreName, Timestamp};
+use deedbox_record::{ChangedObject, Dataset, EpochKeys, Freshness, Kind, Opened, Pin, Record, Replica, SignedPart};
+
+use crate::{
+    client::{Download, HostClient, Owner},
+    error::PersonError,
+};
+
+pub(super) struct Shelf {
+    pub(super) replica: Replica,
+    /// Ciphertext; opened when it is asked for.
+    objects: BTreeMap<ObjectId, Vec<u8>>,
+    /// The newest head's bytes, for an export.
+    head: Vec<u8>,
+}
+
+impl Shelf {
+    /// A dataset that is made now.
+    pub(super) const fn create(store: StoreName, dataset: DatasetId) -> Self {
+        Self { replica: Replica::create(store, dataset), objects: BTreeMap::new(), head: Vec::new() }
+    }
+
+    /// Fetches a dataset and verifies it against its signed head, and that against the pin.
+    pub(super) async fn load<H: HostClient>(
+        owner: &Owner<H>,
+        store: StoreName,
+        dataset: DatasetId,
+        pin: Option<Pin>,
+        keys: &EpochKeys,
+        now: Timestamp,
+    ) -> Result<Self, PersonError> {
+        let mut download = owner.download(dataset, now).await?;
+        if let Some(pin) = pin {
+            // The heads since the pin, so that the chain shows; none since means that the newest is the pinned one.
+            let since = owner.heads(dataset, pin.seq().get(), now).await?;
+            if !since.is_empty() {
+                download.heads = since;
+            }
+        }
+        Self::verified(store, dataset, pin, keys, download)
+    }
+
+    /// Verifies what was fetched.
+    pub(super) fn verified(
+        store: StoreName,
+        dataset: DatasetId,
+        pin: Option<Pin>,
+        keys: &EpochKeys,
+        download: Download,
+    ) -> Result<Self, PersonError> {
+        let mut replica = match pin {
+            Some(pin) => Replica::pinned(store, dataset, pin),
+            None => Replica::new(store, dataset),
+        };
+        let heads: Vec<&[u8]> = download.heads.iter().map(Vec::as_slice).collect();
+        let rows: Vec<ChangedObject<'_>> = download
+            .rows
+            .iter()
+            .map(|row| ChangedObject::Put { object: row.object, seq: row.seq, kind: row.kind, bytes: &row.body })
+            .collect();
+        let applied = replica.resync(&heads, &rows, keys)?;
+        if applied.freshness() == Freshness::Unknown {
+            // No pin, or one that is older than the host keeps heads: whoever called accepts that.
+            replica.accept_unknown();
+        }
+        let head = download.heads.last().cloned().unwrap_or_default();
+        let objects = download.rows.into_iter().map(|row| (row.object, row.body)).collect();
+        Ok(Self { replica, objects, head })
+    }
+
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// The sealed objects with their places, by id.
+    pub(super) fn sealed(&self) -> impl Iterator<Item = (&deedbox_record::Entry, &[u8])> {
+        self.replica.entries().iter().filter_map(|entry| Some((entry, self.objects.get(entry.object())?.as_slice())))
+    }
+
+    /// Bytes of ciphertext.
+    pub(super) fn len(&self) -> usize {
+        self.objects.values().map(Vec::len).sum()
+    }
+
+    pub(super) fn open(&self, object: &ObjectId, keys: &EpochKeys) -> Result<Option<Opened>, PersonError> {
+        match self.objects.get(object) {
+            Some(bytes) => Ok(Some(self.replica.open(object, bytes, keys)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The record of a name.
+    pub(super) fn record(&self, dataset: &Dataset, name: &str) -> Result<Option<Record>, PersonError> {
+        let Some(opened) = self.open(&dataset.name_key().object_id(name), dataset.keys())? else { return Ok(None) };
+        Ok(Some(Record::decode(opened.payload())?))
+    }
+
+    /// All records, opened; tombstones are passed over.
+    pub(super) fn records(&self, dataset: &Dataset) -> Result<Vec<Record>, PersonError> {
+        let mut records = Vec::new();
+        for entry in self.replica.entries().iter().filter(|entry| entry.kind() == Kind::Record.number()) {
+            let opened = self.open(entry.object(), dataset.keys())?.ok_or(PersonError::Damaged)?;
+            records.push(Record::decode(opened.payload())?);
+        }
+        Ok(records)
+    }
+
+    /// Takes over what the host committed.
+    pub(super) fn committed(&mut self, part: SignedPart) -> Result<(), PersonError> {
+        self.head = part.head_bytes().to_vec();
+        for put in part.puts() {
+            self.objects.insert(*put.entry().object(), put.bytes().to_vec());
+        }
+        for removed in part.removes() {
+            self.objects.remove(removed);
+        }
+        let _ = self.replica.committed(part)?;
+        Ok(())
+    }
+}

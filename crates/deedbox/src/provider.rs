@@ -1,0 +1,245 @@
+//! An organisation's side of a connection: invite, ask, issue, verify.
+
+use std::fmt;
+
+use deedbox_connect::{
+    Agreement, Answered, Answering, Body, ConnectError, Contact, Established, Invited, Link, LiveSession, Offer, Party,
+    PartyKeys,
+};
+use deedbox_consent::Ask;
+use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
+use deedbox_credential::{
+    Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Verifier, VerifyError,
+};
+use deedbox_model::MailboxId;
+
+use crate::{
+    exchange::{ANSWER, ASK, Answer, CREDENTIAL, HOLDER_KEY, PRESENTATION},
+    system,
+};
+
+/// Why something that a provider wanted was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProviderError {
+    /// A connection was not made, or a message in it not accepted.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A credential was not issued.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The other side said something that does not belong here.
+    #[error("unexpected message")]
+    Unexpected,
+    /// A presentation was not accepted.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+impl ProviderError {
+    /// The variant's name, an inner error's after a dot; stable once released.
+    #[must_use]
+    pub fn code(&self) -> String {
+        match self {
+            Self::Connect(inner) => format!("Connect.{}", inner.code()),
+            Self::Issue(inner) => format!("Issue.{}", inner.code()),
+            Self::Unexpected => "Unexpected".to_owned(),
+            Self::Verify(inner) => format!("Verify.{}", inner.code()),
+        }
+    }
+}
+
+/// An organisation with its keys: one published set for all its connections.
+pub struct Provider {
+    uri: String,
+    keys: PartyKeys,
+    issuing: LocalSigner,
+}
+
+/// An invitation that is out.
+pub struct Inviting {
+    invited: Invited,
+}
+
+/// The other side of a first contact: message_2 was sent.
+pub struct Meeting {
+    answering: Answering,
+}
+
+/// A connection in use, as the organisation holds it.
+pub struct Session {
+    agreement: Agreement,
+    session: LiveSession,
+}
+
+impl Provider {
+    /// An organisation named by a URI, with fresh keys.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`] for a URI that no organisation can have.
+    pub fn generate(uri: &str) -> Result<Self, ProviderError> {
+        let mut rng = system::rng();
+        let keys = PartyKeys::generate(&mut rng)?;
+        Party::organisation(uri, &keys)?;
+        Ok(Self { uri: uri.to_owned(), keys, issuing: LocalSigner::generate(&mut rng) })
+    }
+
+    /// Its URI.
+    #[must_use]
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The key that its credentials verify under: to be published, and pinned by whoever trusts it.
+    #[must_use]
+    pub fn issuing_key(&self) -> &VerifyKey {
+        self.issuing.public()
+    }
+
+    /// Issues an invitation.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`].
+    pub fn invite(&self, offer: Offer) -> Result<Inviting, ProviderError> {
+        let party = Party::organisation(&self.uri, &self.keys)?;
+        Ok(Inviting { invited: Invited::issue(party, offer, &self.keys, &mut system::rng())? })
+    }
+
+    /// Reads the first message of somebody who accepts, and gives the answer.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`].
+    pub fn meet(&self, inviting: &Inviting, body: &[u8]) -> Result<(Meeting, Vec<u8>), ProviderError> {
+        let answered = inviting.invited.answer(body, &self.keys, system::now(), &mut system::rng());
+        let (answering, reply) = answered.map_err(|failed| ProviderError::Connect(failed.error))?;
+        Ok((Meeting { answering }, reply))
+    }
+
+    /// Reads the second message, signs the agreement, and gives the confirmation.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`]; [`ProviderError::Unexpected`] for an invitation that asks for a check code, which this version
+    /// does not carry.
+    pub fn agree(
+        &self,
+        inviting: &mut Inviting,
+        meeting: Meeting,
+        body: &[u8],
+    ) -> Result<(Session, Vec<u8>), ProviderError> {
+        let (mut rng, now) = (system::rng(), system::now());
+        let contact = Contact {
+            address: MailboxId::generate(&mut rng),
+            endpoint: inviting.invited.invitation().offer().endpoint.clone(),
+            deposit: Vec::new(),
+            devices: Vec::new(),
+        };
+        let finished = meeting.answering.finish(&mut inviting.invited, body, &self.keys, &contact, now, &mut rng);
+        match finished.map_err(|failed| ProviderError::Connect(failed.error))? {
+            Answered::Active(Established { agreement, session, .. }, reply) => {
+                Ok((Session { agreement, session }, reply))
+            }
+            Answered::Confirming(..) => Err(ProviderError::Unexpected),
+        }
+    }
+
+    /// Issues a credential for the holder's key that came through a session, and seals it for the person.
+    ///
+    /// # Errors
+    /// [`ProviderError::Issue`], [`ProviderError::Connect`], [`ProviderError::Unexpected`].
+    pub fn issue(
+        &self,
+        session: &mut Session,
+        request: &[u8],
+        template: &CredentialTemplate,
+        claims: ClaimSet,
+    ) -> Result<Vec<u8>, ProviderError> {
+        let key = session.receive(request, HOLDER_KEY)?;
+        let key = VerifyKey::parse(&key).map_err(|_| ProviderError::Unexpected)?;
+        let issuer = Issuer::new(&self.uri, &self.issuing);
+        let issued = issuer.issue(template, claims, &key, None, system::now(), &mut system::rng())?;
+        session.send(CREDENTIAL, issued.as_bytes())
+    }
+}
+
+impl Inviting {
+    /// The link, to be shown as a QR code or sent over a channel that is trusted.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        self.invited.link()
+    }
+
+    /// The invitation's bytes, to be fetched by anyone who knows where.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.invited.invitation().bytes()
+    }
+}
+
+impl Session {
+    /// The agreement with both signatures.
+    #[must_use]
+    pub const fn agreement(&self) -> &Agreement {
+        &self.agreement
+    }
+
+    /// What both ends of this session know and nobody else: the nonce of a presentation bound to it.
+    #[must_use]
+    pub const fn binding(&self) -> &[u8; 32] {
+        self.session.channel_binding()
+    }
+
+    /// Asks for fields.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`].
+    pub fn ask(&mut self, ask: &Ask) -> Result<Vec<u8>, ProviderError> {
+        self.send(ASK, &ask.to_bytes())
+    }
+
+    /// Reads the answer to an ask.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`], [`ProviderError::Unexpected`].
+    pub fn answer(&mut self, record: &[u8]) -> Result<Answer, ProviderError> {
+        let content = self.receive(record, ANSWER)?;
+        Answer::parse(&content).ok_or(ProviderError::Unexpected)
+    }
+
+    /// Verifies a presentation that came through this session. A credential with a status must be looked up, which this
+    /// version can't, and is refused.
+    ///
+    /// # Errors
+    /// [`ProviderError::Verify`], [`ProviderError::Connect`], [`ProviderError::Unexpected`].
+    pub fn verify(
+        &mut self,
+        record: &[u8],
+        verifier: &Verifier<'_>,
+        challenge: Challenge,
+    ) -> Result<Accepted, ProviderError> {
+        let presentation = self.receive(record, PRESENTATION)?;
+        Ok(verifier.verify(&presentation, challenge, system::now())?.accept_unlisted()?)
+    }
+
+    fn send(&mut self, media: &str, content: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        let body = Body::Data { media: media.to_owned(), content: content.to_vec() };
+        Ok(self.session.seal(&body, system::now())?)
+    }
+
+    fn receive(&mut self, record: &[u8], wanted: &str) -> Result<Vec<u8>, ProviderError> {
+        match self.session.open(record, system::now())? {
+            Body::Data { media, content } if media == wanted => Ok(content),
+            _ => Err(ProviderError::Unexpected),
+        }
+    }
+}
+
+macro_rules! opaque {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+opaque!(Provider, Inviting, Meeting, Session);
