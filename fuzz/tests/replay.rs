@@ -11,7 +11,8 @@ fn folder(name: &str) -> std::path::PathBuf {
 fn every_seed_keeps_its_targets_property() {
     for (name, body) in deedbox_fuzz::TARGETS {
         let mut seeds = 0;
-        for entry in fs::read_dir(folder("corpus").join(name)).unwrap_or_else(|_| panic!("{name} has no corpus folder")) {
+        for entry in fs::read_dir(folder("corpus").join(name)).unwrap_or_else(|_| panic!("{name} has no corpus folder"))
+        {
             let path = entry.unwrap().path();
             eprintln!("{}", path.display());
             body(&fs::read(path).unwrap());

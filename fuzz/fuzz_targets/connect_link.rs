@@ -1,0 +1,3 @@
+//! Link, QR code, web address: accepted links are written the same again.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::connect::connect_link);
