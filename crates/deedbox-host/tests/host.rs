@@ -15,7 +15,7 @@ use deedbox_host::wire::{
 };
 use deedbox_host::{Admission, Admitted, Clock, Config, Host, HostError, Method, Notice, Reply, Request};
 use deedbox_model::{CapabilityId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName, Timestamp};
-use deedbox_store::{HeadHash, MemoryStorage, Mode, SqliteStorage, Storage};
+use deedbox_store::{HeadHash, MemoryStorage, Mode, RowKey, SqliteStorage, Storage, Swap, Table};
 use deedbox_testkit::rng::SeededRng;
 use pollster::block_on;
 
@@ -614,4 +614,45 @@ fn capabilities_are_checked_when_they_are_written() {
     let item = deedbox_cbor::read(&list.body, deedbox_cbor::Order::Canonical, &limits).unwrap();
     let rows: Vec<_> = item.as_array().unwrap().iter().map(|item| Row::decode(item).unwrap().capability.id).collect();
     assert_eq!(rows, [OWNER, GUEST]);
+}
+
+#[test]
+fn what_is_revoked_while_it_reads_gets_nothing() {
+    let mut rng = SeededRng::new(3);
+    let (owner, guest) = (LocalSigner::generate(&mut rng), LocalSigner::generate(&mut rng));
+    let storage = Arc::new(MemoryStorage::new());
+    let armed = Arc::new(AtomicU64::new(0));
+    let key_of_row = RowKey(*GUEST.as_bytes());
+    let clock = {
+        let (storage, armed) = (Arc::clone(&storage), Arc::clone(&armed));
+        // the clock is read after the row was, and before the data is
+        move || {
+            if armed.swap(0, Ordering::SeqCst) == 1 {
+                let held = block_on(storage.row(S, Table::Capabilities, key_of_row)).unwrap().unwrap();
+                let mut row = Row::from_bytes(&held.value).unwrap();
+                row.state = State::Revoked;
+                let bytes = row.to_bytes();
+                let swap = storage.swap_row(S, Table::Capabilities, key_of_row, Some(held.version), Some(&bytes));
+                assert!(matches!(block_on(swap), Ok(Swap::Done(_))));
+            }
+            Timestamp::from_secs(NOW)
+        }
+    };
+    let host = Host::new(Arc::clone(&storage), clock, Config::default());
+    let header = header(S, 1);
+    block_on(host.create(Admitted::by_embedder(), &CreateBody::new(S, &header, OWNER, key(&owner)))).unwrap();
+    let rights = vec![Right::new(Target::Store, Ops::READ | Ops::TAKE)];
+    let until = Timestamp::from_secs(NOW + 1);
+    let capability = Capability::new(GUEST, key(&guest), S.into(), rights, Timestamp::from_secs(NOW), until);
+    let row = Row::new(State::Active, Timestamp::from_secs(NOW), capability).to_bytes();
+    let made = storage.swap_row(S, Table::Capabilities, key_of_row, None, Some(&row));
+    assert_eq!(block_on(made).unwrap(), Swap::Done(Some(1)));
+    let target = format!("/v1/stores/{S}/mail/{MAILBOX}");
+    let claims = Claims::new(GUEST, request_hash(Method::Get, ORIGIN, &target, b""), Timestamp::from_secs(NOW));
+    let proof = claims.sign(&guest).unwrap();
+    let request = Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", proof: Some(&proof) };
+    assert_eq!(code(block_on(host.call(request))), "done");
+    armed.store(1, Ordering::SeqCst);
+    assert_eq!(code(block_on(host.call(request))), "Revoked");
+    assert_eq!(armed.load(Ordering::SeqCst), 0);
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName};
 
@@ -39,6 +40,14 @@ macro_rules! operations {
                 fn $name<$lt>(&$lt self $(, $arg: $ty)*)
                 -> Pin<Box<dyn Future<Output = Result<$out, StorageError>> + Send + $lt>> {
                     Box::pin(Storage::$name(self $(, $arg)*))
+                }
+            )*
+        }
+
+        impl<S: Storage> Storage for Arc<S> {
+            $(
+                async fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> Result<$out, StorageError> {
+                    Storage::$name(&**self $(, $arg)*).await
                 }
             )*
         }
