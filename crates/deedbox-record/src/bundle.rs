@@ -638,3 +638,6 @@ fn trailer_claims(store: &StoreId, items: u64, hash: &[u8; 32]) -> Vec<u8> {
 
 const NAME: &str = "deedbox-bundle";
 const BLOB_PART: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -410,3 +410,6 @@ const OVERHEAD: usize = 64;
 const MAX_BLOB: usize = 4 << 40;
 #[cfg(not(target_pointer_width = "64"))]
 const MAX_BLOB: usize = usize::MAX;
+
+#[cfg(test)]
+mod tests;

@@ -346,3 +346,6 @@ pub(crate) fn root_of_sorted(entries: &[Entry]) -> Digest {
 
 /// A head's own length is about 330 bytes.
 const MAX_LEN: usize = 1_024;
+
+#[cfg(test)]
+mod tests;

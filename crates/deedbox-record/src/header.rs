@@ -201,3 +201,6 @@ const MAX_SLOTS: usize = 64;
 const MAX_LEN: usize = 256 << 10;
 /// The head of a byte string of 32.
 const MAC_HEAD: [u8; 2] = [0x58, 0x20];
+
+#[cfg(test)]
+mod tests;

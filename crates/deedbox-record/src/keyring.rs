@@ -524,3 +524,6 @@ const MAX_DATASETS: usize = 4_096;
 const MAX_READABLE: usize = 64;
 /// Bytes of a label or title.
 const MAX_TEXT: usize = 1_024;
+
+#[cfg(test)]
+mod tests;

@@ -375,3 +375,6 @@ const fn is_name(text: &str) -> bool {
 }
 
 const LIMITS: Limits = Limits::new(256 << 10);
+
+#[cfg(test)]
+mod tests;

@@ -648,3 +648,6 @@ fn merge(entries: &[Entry], mut changes: Vec<Change>) -> Option<Vec<Entry>> {
 /// How many heads a host keeps.
 const KEPT_HEADS: usize = 4_096;
 const SUITE: u64 = 1;
+
+#[cfg(test)]
+mod tests;

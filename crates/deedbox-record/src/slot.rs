@@ -69,7 +69,9 @@ pub enum SlotType {
 }
 
 impl SlotType {
-    const fn from_number(number: u64) -> Option<Self> {
+    /// The type of number `number`, 1 to 6.
+    #[must_use]
+    pub const fn from_number(number: u64) -> Option<Self> {
         match number {
             1 => Some(Self::Passphrase),
             2 => Some(Self::PassphraseOnly),

@@ -1,0 +1,401 @@
+use alloc::{format, vec};
+
+use deedbox_crypto::aead::Cipher;
+use deedbox_model::{DatasetId, ObjectId, Seq, StoreName};
+use deedbox_testkit::rng::SeededRng;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{DatasetKey, test_util};
+
+fn address() -> Address {
+    Address {
+        store: StoreName::from_bytes([1; 16]),
+        dataset: DatasetId::from_bytes([2; 16]),
+        object: ObjectId::from_bytes([3; 16]),
+        seq: Seq::new(4).unwrap(),
+    }
+}
+
+fn dataset_key(seed: u64) -> DatasetKey {
+    DatasetKey::generate(Epoch::new(7).unwrap(), &mut SeededRng::new(seed))
+}
+
+fn key() -> ObjectKey {
+    dataset_key(1).object_key(&address().object)
+}
+
+fn sealed(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    seal(&key(), &address(), kind, payload, &mut SeededRng::new(2)).unwrap()
+}
+
+/// The result of both ways to open, which must be the same.
+fn open_both(key: &ObjectKey, at: &Address, kind: Kind, object: &[u8]) -> Result<Vec<u8>, OpenError> {
+    let copied = open(key, at, kind, object).map(|opened| opened.payload().to_vec());
+    let mut buffer = object.to_vec();
+    let in_place = open_in_place(key, at, kind, &mut buffer).map(<[u8]>::to_vec);
+    assert_eq!(copied, in_place);
+    copied
+}
+
+#[test]
+fn lengths_around_chunks_round_trip() {
+    for len in [0, 1, 63, 64, 16_382, 16_383, 16_384, 16_385, 32_767, 32_768, 40_000, 100_000, 256 << 10] {
+        let payload: Vec<u8> = (0..len).map(|n: usize| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+        let object = sealed(Kind::Record, &payload);
+        assert_eq!(object.len(), sealed_length(Kind::Record, len).unwrap(), "{len}");
+        assert_eq!(open_both(&key(), &address(), Kind::Record, &object), Ok(payload), "{len}");
+    }
+}
+
+#[test]
+fn beyond_the_limit_nothing_is_sealed() {
+    let rng = &mut SeededRng::new(2);
+    for (kind, limit) in [(Kind::Record, 256 << 10), (Kind::Index, 256 << 10), (Kind::Keyring, 1 << 20)] {
+        let mut out = vec![9];
+        let error = seal_into(&key(), &address(), kind, &vec![0; limit + 1], rng, &mut out);
+        assert_eq!((error, out.as_slice()), (Err(SealError::TooLong { limit }), &[9][..]));
+        assert!(seal(&key(), &address(), kind, &vec![0; limit], rng).is_ok());
+    }
+}
+
+#[test]
+fn slots_and_blobs_have_their_own_way() {
+    for kind in [Kind::Slot, Kind::Blob] {
+        assert_eq!(seal(&key(), &address(), kind, &[0; 32], &mut SeededRng::new(2)), Err(SealError::WrongKind));
+        let mut object = sealed(Kind::Record, &[]);
+        object[2] = kind.number();
+        assert_eq!(open_both(&key(), &address(), kind, &object), Err(OpenError::WrongKind));
+    }
+}
+
+#[test]
+fn every_bit_of_three_objects_counts() {
+    for (kind, payload) in [(Kind::Record, vec![]), (Kind::Tombstone, vec![0xa0]), (Kind::Index, vec![0x80; 64])] {
+        let object = sealed(kind, &payload);
+        assert_eq!(open_both(&key(), &address(), kind, &object), Ok(payload));
+        for bit in 0..object.len() * 8 {
+            let mut altered = object.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            let got = open_both(&key(), &address(), kind, &altered).unwrap_err().code();
+            let want = match bit / 8 {
+                0 | 1 => "Unsupported",
+                2 if Kind::from_number(altered[2]).is_some() => "WrongKind",
+                2 | 3 => "Malformed",
+                4..8 => "UnknownEpoch",
+                _ => "Rejected",
+            };
+            assert_eq!(got, want, "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn every_other_length_is_refused() {
+    let object = sealed(Kind::Record, b"some payload");
+    assert_eq!(object.len(), 144);
+    for len in (0..=200).filter(|len| *len != 144) {
+        let mut other = object.clone();
+        other.resize(len, 0);
+        let want = if len < 80 { OpenError::Truncated } else { OpenError::Rejected };
+        assert_eq!(open_both(&key(), &address(), Kind::Record, &other), Err(want), "{len}");
+    }
+}
+
+#[test]
+fn every_change_of_place_is_refused() {
+    let object = sealed(Kind::Record, b"here");
+    let at = address();
+    assert!(open_both(&key(), &at, Kind::Record, &object).is_ok());
+    let places = [
+        Address { store: StoreName::from_bytes([9; 16]), ..at },
+        Address { dataset: DatasetId::from_bytes([9; 16]), ..at },
+        Address { object: ObjectId::from_bytes([9; 16]), ..at },
+        Address { seq: Seq::new(5).unwrap(), ..at },
+    ];
+    for place in places {
+        assert_eq!(open_both(&key(), &place, Kind::Record, &object), Err(OpenError::Rejected));
+    }
+    let other_object = dataset_key(1).object_key(&ObjectId::from_bytes([9; 16]));
+    let other_dataset = dataset_key(9).object_key(&at.object);
+    for other in [other_object, other_dataset] {
+        assert_eq!(open_both(&other, &at, Kind::Record, &object), Err(OpenError::Rejected));
+    }
+    assert_eq!(open_both(&key(), &at, Kind::Index, &object), Err(OpenError::WrongKind));
+    let mut relabelled = object;
+    relabelled[2] = Kind::Index.number();
+    assert_eq!(open_both(&key(), &at, Kind::Index, &relabelled), Err(OpenError::Rejected));
+}
+
+#[test]
+fn one_key_is_tried_once_per_object() {
+    let object = sealed(Kind::Record, b"once");
+    let count = |key: &ObjectKey, object: &[u8]| {
+        let before = test_util::derivations();
+        let result = open(key, &address(), Kind::Record, object).map(|_| ());
+        (result, test_util::derivations() - before)
+    };
+    assert_eq!(count(&key(), &object), (Ok(()), 1));
+    let other = dataset_key(9).object_key(&address().object);
+    assert_eq!(count(&other, &object), (Err(OpenError::Rejected), 1));
+    assert_eq!(count(&key(), &object[..79]), (Err(OpenError::Truncated), 0));
+}
+
+#[test]
+fn a_buffer_is_untouched_before_the_tags_and_wiped_after() {
+    let object = sealed(Kind::Record, b"buffer");
+    let mut wrong_commitment = object.clone();
+    wrong_commitment[40] ^= 1;
+    let before = wrong_commitment.clone();
+    assert_eq!(open_in_place(&key(), &address(), Kind::Record, &mut wrong_commitment), Err(OpenError::Rejected));
+    assert_eq!(wrong_commitment, before);
+    let mut wrong_tag = object;
+    *wrong_tag.last_mut().unwrap() ^= 1;
+    assert_eq!(open_in_place(&key(), &address(), Kind::Record, &mut wrong_tag), Err(OpenError::Rejected));
+    assert!(wrong_tag.iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn chunks_keep_their_order_and_number() {
+    let object = sealed(Kind::Record, &[7; 40_000]);
+    let (head, chunks) = object.split_at(64);
+    let chunks: Vec<&[u8]> = chunks.chunks(SEALED_CHUNK).collect();
+    let build = |order: &[usize]| {
+        order.iter().fold(head.to_vec(), |mut bytes, index| {
+            bytes.extend_from_slice(chunks[*index]);
+            bytes
+        })
+    };
+    let open =
+        |bytes: &[u8]| open_both(&key(), &address(), Kind::Record, bytes).map(|_| ()).map_err(|error| error.code());
+    assert_eq!(open(&build(&[0, 1, 2])), Ok(()));
+    assert_eq!(open(&build(&[1, 0, 2])), Err("Rejected"));
+    assert_eq!(open(&build(&[0, 2])), Err("Rejected"));
+    assert_eq!(open(&build(&[0, 1])), Err("Truncated"));
+    assert_eq!(open(&build(&[0, 0, 1, 2])), Err("Rejected"));
+}
+
+#[test]
+fn sealing_into_reserved_memory_does_not_move_it() {
+    let mut out = Vec::with_capacity(sealed_length(Kind::Record, 64).unwrap());
+    let before = (out.as_ptr(), out.capacity());
+    seal_into(&key(), &address(), Kind::Record, &[1; 64], &mut SeededRng::new(2), &mut out).unwrap();
+    assert_eq!((out.as_ptr(), out.capacity()), before);
+}
+
+#[test]
+fn a_stuck_generator_does_not_repeat_a_salt() {
+    let salt = |payload: &[u8]| sealed(Kind::Record, payload)[8..32].to_vec();
+    assert_eq!(salt(b"one"), salt(b"one"));
+    assert_ne!(salt(b"one"), salt(b"two"));
+}
+
+#[test]
+fn secrets_print_nothing() {
+    let opened = open(&key(), &address(), Kind::Record, &sealed(Kind::Record, b"secret")).unwrap();
+    assert_eq!(format!("{opened:?}"), "Opened { len: 6, .. }");
+    assert_eq!(format!("{:?} {:?}", key(), dataset_key(1)), "ObjectKey { .. } DatasetKey { .. }");
+}
+
+/// The body of one object that decrypts under two keys: without the commitment it would be two values at one place.
+#[test]
+fn a_body_made_for_two_keys_is_refused_with_either_commitment() {
+    let keys = [dataset_key(1), dataset_key(2)].map(|key| key.object_key(&address().object));
+    let salt = [5; 24];
+    let prefix = Prefix { kind: Kind::Record, epoch: 7 }.to_bytes();
+    let okms = keys.each_ref().map(|key| two_key::okm(key.secret().expose(), &prefix, &salt, &address()));
+    let body = two_key::body(&okms);
+    for okm in &okms {
+        // The body truly opens under both.
+        let (text, tag) = body.split_last_chunk::<16>().unwrap();
+        let mut text = text.to_vec();
+        let (key, nonce) = (okm.first_chunk().unwrap(), okm[32..].first_chunk().unwrap());
+        Cipher::new(key).open_in_place(nonce, &[], &mut text, tag).unwrap();
+    }
+    for okm in &okms {
+        let mut object = prefix.to_vec();
+        object.extend_from_slice(&salt);
+        object.extend_from_slice(&okm[44..]);
+        object.extend_from_slice(&body);
+        // The key that the commitment is for opens the body; only its padding is wrong. The other stops before.
+        let outcomes = keys.each_ref().map(|key| {
+            let mut buffer = object.clone();
+            let refused = open_in_place(key, &address(), Kind::Record, &mut buffer);
+            assert_eq!(refused, Err(OpenError::Rejected));
+            buffer == object
+        });
+        assert!(outcomes.contains(&true), "a key whose commitment it is not must not touch the body");
+    }
+}
+
+/// Makes a ciphertext with one tag under two ChaCha20-Poly1305 keys: one free block is solved for, mod 2^130 - 5.
+mod two_key {
+    use super::*;
+
+    pub(super) fn okm(key: &[u8; 32], prefix: &[u8; 8], salt: &[u8; 24], at: &Address) -> [u8; 76] {
+        let mut okm = [0; 76];
+        let place = Place::from(at);
+        let info: [&[u8]; 8] = [
+            label::CHUNKED.as_bytes(),
+            salt,
+            label::CONTEXT.as_bytes(),
+            prefix,
+            &place.store,
+            &place.dataset,
+            &place.object,
+            &place.seq.to_be_bytes(),
+        ];
+        kdf::expand(key, &info, &mut okm).unwrap();
+        okm
+    }
+
+    /// 64 bytes of ciphertext and the tag.
+    pub(super) fn body(okms: &[[u8; 76]; 2]) -> Vec<u8> {
+        let [(r1, s1), (r2, s2)] = okms.each_ref().map(|okm| {
+            let block = chacha20_block(okm[..32].try_into().unwrap(), okm[32..44].try_into().unwrap());
+            let r = u128::from_le_bytes(block[..16].try_into().unwrap()) & 0x0fff_fffc_0fff_fffc_0fff_fffc_0fff_ffff;
+            (Fe::from(r), u128::from_le_bytes(block[16..32].try_into().unwrap()))
+        });
+        for attempt in 0_u128.. {
+            let mut blocks = [attempt, 0x1111, 0x2222, 0];
+            // Σ with the last block 0 but for its leading one; then x·(r1² - r2²) closes the gap.
+            let sum = |r: &Fe, blocks: &[u128; 4]| {
+                let lengths = 64_u128 << 64;
+                blocks.iter().chain([&lengths]).fold(Fe::default(), |sum, block| sum.add(&Fe::block(*block)).mul(r))
+            };
+            let gap = sum(&r2, &blocks).add(&Fe::from(s2)).sub(&sum(&r1, &blocks).add(&Fe::from(s1)));
+            let x = gap.mul(&r1.mul(&r1).sub(&r2.mul(&r2)).invert());
+            let Some(x) = x.as_u128() else { continue };
+            blocks[3] = x;
+            // A sum beyond 2^128 wraps differently for the two keys now and then: then the next attempt.
+            let tags = [(r1, s1), (r2, s2)].map(|(r, s)| sum(&r, &blocks).low_u128().wrapping_add(s));
+            if tags[0] == tags[1] {
+                let mut body: Vec<u8> = blocks.iter().flat_map(|block| block.to_le_bytes()).collect();
+                body.extend_from_slice(&tags[0].to_le_bytes());
+                return body;
+            }
+        }
+        Vec::new()
+    }
+
+    /// A number mod p = 2^130 - 5: high 2 bits and low 128.
+    #[derive(Clone, Copy, Default, PartialEq)]
+    struct Fe(u128, u128);
+
+    impl Fe {
+        fn from(low: u128) -> Self {
+            Self(0, low)
+        }
+
+        /// A full block: 2^128 is added to it.
+        fn block(low: u128) -> Self {
+            Self(1, low).reduce()
+        }
+
+        fn reduce(self) -> Self {
+            let Self(mut high, mut low) = self;
+            while high >= 4 {
+                let carry = (high >> 2) * 5;
+                let (sum, over) = low.overflowing_add(carry);
+                low = sum;
+                high = (high & 3) + u128::from(over);
+            }
+            if high == 3 && low >= u128::MAX - 4 {
+                return Self(0, low - (u128::MAX - 4));
+            }
+            Self(high, low)
+        }
+
+        fn add(&self, other: &Self) -> Self {
+            let (low, over) = self.1.overflowing_add(other.1);
+            Self(self.0 + other.0 + u128::from(over), low).reduce()
+        }
+
+        fn neg(&self) -> Self {
+            // p is (3, 2^128 - 5).
+            let (low, under) = (u128::MAX - 4).overflowing_sub(self.1);
+            Self(3 - self.0 - u128::from(under), low).reduce()
+        }
+
+        fn sub(&self, other: &Self) -> Self {
+            self.add(&other.neg())
+        }
+
+        fn bit(&self, bit: u32) -> bool {
+            if bit < 128 { self.1 >> bit & 1 == 1 } else { self.0 >> (bit - 128) & 1 == 1 }
+        }
+
+        fn mul(&self, other: &Self) -> Self {
+            (0..130).rev().fold(Self::default(), |sum, bit| {
+                let double = sum.add(&sum);
+                if other.bit(bit) { double.add(self) } else { double }
+            })
+        }
+
+        /// By Fermat: to the power of p - 2.
+        fn invert(&self) -> Self {
+            let exponent = Self(3, u128::MAX - 6);
+            (0..130).rev().fold(Self::from(1), |power, bit| {
+                let square = power.mul(&power);
+                if exponent.bit(bit) { square.mul(self) } else { square }
+            })
+        }
+
+        fn as_u128(self) -> Option<u128> {
+            (self.0 == 0).then_some(self.1)
+        }
+
+        fn low_u128(self) -> u128 {
+            self.1
+        }
+    }
+
+    /// Block 0 of ChaCha20 (RFC 8439 §2.3).
+    fn chacha20_block(key: &[u8; 32], nonce: &[u8; 12]) -> [u8; 64] {
+        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+        let mut state = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        for (n, bytes) in key.chunks(4).enumerate() {
+            state[4 + n] = word(bytes);
+        }
+        for (n, bytes) in nonce.chunks(4).enumerate() {
+            state[13 + n] = word(bytes);
+        }
+        let start = state;
+        for round in 0..20 {
+            for column in 0..4 {
+                let shift = |row: usize| if round % 2 == 0 { column } else { (column + row) % 4 };
+                let [a, b, c, d] = [shift(0), 4 + shift(1), 8 + shift(2), 12 + shift(3)];
+                for (x, y, z, turn) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)] {
+                    state[x] = state[x].wrapping_add(state[y]);
+                    state[z] = (state[z] ^ state[x]).rotate_left(turn);
+                }
+            }
+        }
+        let mut out = [0; 64];
+        for (n, (word, start)) in state.iter().zip(start).enumerate() {
+            out[4 * n..4 * n + 4].copy_from_slice(&word.wrapping_add(start).to_le_bytes());
+        }
+        out
+    }
+}
+
+proptest! {
+    #[test]
+    fn round_trip(payload in proptest::collection::vec(any::<u8>(), 0..2_000), seed: u64) {
+        let rng = &mut SeededRng::new(seed);
+        let object = seal(&key(), &address(), Kind::Record, &payload, rng).unwrap();
+        prop_assert_eq!(open_both(&key(), &address(), Kind::Record, &object), Ok(payload));
+        prop_assert_eq!(peek(&object).unwrap().epoch(), Epoch::new(7));
+    }
+
+    #[test]
+    fn any_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let mut bytes = bytes;
+        prop_assert!(open_both(&key(), &address(), Kind::Record, &bytes).is_err());
+        // And behind a prefix that is right.
+        for (place, byte) in bytes.iter_mut().zip([1, 1, 1, 0, 0, 0, 0, 7]) {
+            *place = byte;
+        }
+        prop_assert!(open_both(&key(), &address(), Kind::Record, &bytes).is_err());
+    }
+}
