@@ -87,8 +87,8 @@ fn verify(claims: &mut Claims) {
     claims.claim(
         "cose: Sign1 verify / bare verify_strict",
         Goal::AtMost(1.05),
-        || drop(black_box(sign1::open_document(black_box(&bytes), key, b"label\0"))),
-        || drop(black_box(bare.verify_strict(black_box(&message), &signature))),
+        || assert!(sign1::open_document(black_box(&bytes), key, b"label\0").is_ok()),
+        || assert!(bare.verify_strict(black_box(&message), &signature).is_ok()),
     );
 }
 

@@ -12,12 +12,14 @@ use std::{
 };
 
 mod cbor;
+mod connect;
 mod consent;
 mod cose;
 mod ed25519;
 mod edhoc;
 mod hpke;
 mod merkle;
+mod record_objects;
 mod sd_cwt;
 
 /// What a suite's module does with one file.
@@ -27,6 +29,7 @@ type Run = fn(&Path, &mut Report);
 const SUITES: &[(&str, Run)] = &[
     // keep sorted by name
     ("cbor", cbor::run),
+    ("connect", connect::run),
     ("consent", consent::run),
     ("cose", cose::run),
     ("ed25519", ed25519::run),
@@ -34,6 +37,7 @@ const SUITES: &[(&str, Run)] = &[
     ("edhoc-negative", edhoc::run_negative),
     ("hpke", hpke::run),
     ("merkle", merkle::run),
+    ("record-objects", record_objects::run),
     ("sd-cwt", sd_cwt::run),
 ];
 

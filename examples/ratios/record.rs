@@ -1,0 +1,102 @@
+//! A record against the primitives it is made of, and a whole dataset against its parts.
+
+use std::hint::black_box;
+
+use deedbox_crypto::{aead::Cipher, ct, hash::sha256, kdf, label, secret::SecretBytes};
+use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName};
+use deedbox_record::{Address, DatasetKey, Kind, open_in_place, seal, seal_into};
+use deedbox_testkit::rng::SeededRng;
+use rand_core::Rng as _;
+
+use crate::{Claims, Goal};
+
+const PAYLOAD: [u8; 64] = [0xa5; 64];
+/// What 64 bytes are padded to: PADMÉ(65).
+const BODY: usize = 72;
+
+pub(crate) fn measure(claims: &mut Claims) {
+    let mut rng = SeededRng::new(1);
+    let store = StoreName::from(StoreId::generate(&mut rng));
+    let (dataset, object) = (DatasetId::generate(&mut rng), ObjectId::generate(&mut rng));
+    let at = Address { store, dataset, object, seq: Seq::FIRST };
+    let key = DatasetKey::generate(Epoch::FIRST, &mut rng);
+    let secret = SecretBytes::<32>::generate(&mut rng);
+    let sealed = seal(&key.object_key(&object), &at, Kind::Record, &PAYLOAD, &mut rng).expect("64 bytes");
+    assert_eq!(sealed.len(), 64 + BODY + 16, "the primitives below seal as much as we do");
+
+    let (mut ours_rng, mut their_rng) = (SeededRng::new(2), SeededRng::new(2));
+    let (mut out, mut buffer) = (Vec::with_capacity(256), Vec::with_capacity(256));
+    claims.claim(
+        "record: seal 64 B / its primitives",
+        Goal::AtMost(1.25),
+        || {
+            out.clear();
+            let key = key.object_key(&object);
+            seal_into(&key, &at, Kind::Record, black_box(&PAYLOAD), &mut ours_rng, &mut out).expect("64 bytes");
+            black_box(&out);
+        },
+        || {
+            buffer.clear();
+            let key = kdf::derive(&secret, label::OBJECT, &[object.as_bytes()]);
+            let mut random = [0; 32];
+            their_rng.fill_bytes(&mut random);
+            let mut salt = [0; 24];
+            let digest = sha256(black_box(&PAYLOAD));
+            kdf::expand(key.expose(), &[label::SALT.as_bytes(), &random, &digest], &mut salt).expect("24 bytes");
+            let okm = okm(&key, &salt, &at);
+            buffer.resize(64, 0);
+            buffer.extend_from_slice(&PAYLOAD);
+            buffer.resize(64 + BODY, 0);
+            let cipher = Cipher::new(okm.first_chunk().expect("76 bytes"));
+            let tag = cipher.seal_in_place(&[0; 12], &[], &mut buffer[64..]).expect("short");
+            buffer.extend_from_slice(&tag);
+            black_box(&buffer);
+        },
+    );
+
+    let mut copy = sealed.clone();
+    let mut body = [0_u8; BODY];
+    let reference = kdf::derive(&secret, label::OBJECT, &[object.as_bytes()]);
+    let cipher_key = okm(&reference, &[0; 24], &at);
+    let tag = Cipher::new(cipher_key.first_chunk().expect("76 bytes")).seal_in_place(&[0; 12], &[], &mut body);
+    let (tag, body) = (tag.expect("short"), body);
+    let mut work = body;
+    claims.claim(
+        "record: open 64 B / its primitives",
+        Goal::AtMost(1.25),
+        || {
+            copy.copy_from_slice(black_box(&sealed));
+            let key = key.object_key(&object);
+            let opened = open_in_place(&key, &at, Kind::Record, &mut copy).expect("sealed here");
+            assert_eq!(opened.len(), 64);
+        },
+        || {
+            work.copy_from_slice(black_box(&body));
+            let key = kdf::derive(&secret, label::OBJECT, &[object.as_bytes()]);
+            let okm = okm(&key, &[0; 24], &at);
+            assert!(ct::eq(&okm[44..], &cipher_key[44..]));
+            let cipher = Cipher::new(okm.first_chunk().expect("76 bytes"));
+            cipher.open_in_place(&[0; 12], &[], &mut work, &tag).expect("sealed above");
+            black_box(&work);
+        },
+    );
+}
+
+/// The one expansion of an object: key, nonce and commitment.
+fn okm(key: &SecretBytes<32>, salt: &[u8; 24], at: &Address) -> [u8; 76] {
+    let mut okm = [0; 76];
+    let seq = at.seq.get().to_be_bytes();
+    let prefix = [1, 1, 1, 0, 0, 0, 0, 1];
+    let parts: [&[u8]; 8] = [
+        label::CHUNKED.as_bytes(),
+        salt,
+        label::CONTEXT.as_bytes(),
+        &prefix,
+        at.store.as_bytes(),
+        at.dataset.as_bytes(),
+        at.object.as_bytes(),
+        &seq,
+    ];
+    kdf::expand(key.expose(), &parts, &mut okm).expect("76 bytes");
+    okm
+}
