@@ -1,6 +1,6 @@
 //! Bodies: what is written is read back, whole, and nothing else is.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 use deedbox_host::capability::{Capability, Ops, Right, Row, State, Target};
 use deedbox_host::proof::Claims;

@@ -38,7 +38,7 @@ fn sqlite_conforms() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn random_operations_answer_alike(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
