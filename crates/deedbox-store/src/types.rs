@@ -309,7 +309,9 @@ pub enum Table {
 }
 
 impl Table {
-    pub(crate) const fn number(self) -> u8 {
+    /// The table's number, as files and backends keep it.
+    #[must_use]
+    pub const fn number(self) -> u8 {
         match self {
             Self::Capabilities => 1,
             Self::Settings => 2,
