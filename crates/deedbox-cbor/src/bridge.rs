@@ -72,11 +72,10 @@ fn write(value: &Value, writer: &mut Writer) -> Result<(), BridgeError> {
     match value {
         Value::Integer(integer) => {
             let integer = i128::from(*integer);
-            match (u64::try_from(integer), i64::try_from(integer)) {
-                (Ok(integer), _) => drop_ref(writer.uint(integer)),
-                (_, Ok(integer)) => drop_ref(writer.int(integer)),
-                // -2^64 to -2^63 - 1: CBOR has them, i64 does not.
-                _ => return Err(BridgeError::Shape),
+            match u64::try_from(integer) {
+                Ok(integer) => drop_ref(writer.uint(integer)),
+                // -1 - n, down to -2^64, which is beyond i64.
+                Err(_) => drop_ref(writer.nint(u64::try_from(-1 - integer).map_err(|_| BridgeError::Shape)?)),
             }
         }
         Value::Bytes(bytes) => drop_ref(writer.bytes(bytes)),

@@ -152,6 +152,13 @@ impl<'a> Item<'a> {
         trusted(self.bytes)?.0.as_i64()
     }
 
+    /// The n of a negative integer -1 - n, which may be below i64.
+    #[must_use]
+    #[inline]
+    pub fn as_nint(self) -> Option<u64> {
+        Some(self.head(1)?.0.argument)
+    }
+
     /// A byte string.
     #[must_use]
     #[inline]

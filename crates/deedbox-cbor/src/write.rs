@@ -51,6 +51,11 @@ impl Writer {
         }
     }
 
+    /// The negative integer -1 - `argument`, which may be below i64.
+    pub fn nint(&mut self, argument: u64) -> &mut Self {
+        self.head(1, argument)
+    }
+
     /// A byte string.
     pub fn bytes(&mut self, value: &[u8]) -> &mut Self {
         self.head(2, length(value.len()));
@@ -120,18 +125,31 @@ impl Writer {
 
     /// A map: entries may be given in any order; of two with one key the later stays.
     pub fn map(&mut self, entries: impl FnOnce(&mut MapWriter)) -> &mut Self {
-        let mut map = MapWriter { writer: Self::new(), spans: Vec::new() };
+        let start = self.bytes.len();
+        // The entries go behind a head of one byte, which stays if they are few and came in order.
+        self.bytes.push(0xa0);
+        let mut map = MapWriter { writer: core::mem::take(self), spans: Vec::new() };
         entries(&mut map);
         let MapWriter { writer, mut spans } = map;
-        let key = |span: &Span| writer.bytes.get(span.start..span.value).unwrap_or_default();
+        *self = writer;
+        let key = |span: &Span| self.bytes.get(span.start..span.value).unwrap_or_default();
+        let head = u8::try_from(spans.len()).ok().filter(|len| *len < 24).map(|len| 0xa0 | len);
+        if let Some(head) = head.filter(|_| spans.is_sorted_by(|left, right| key(left) < key(right))) {
+            if let Some(place) = self.bytes.get_mut(start) {
+                *place = head;
+            }
+            return self;
+        }
         // Later entries first, so that of two equal keys the later is kept.
         spans.reverse();
         spans.sort_by(|left, right| key(left).cmp(key(right)));
         spans.dedup_by(|later, kept| key(later) == key(kept));
-        self.head(5, length(spans.len()));
+        let mut sorted = Vec::with_capacity(self.bytes.len().saturating_sub(start));
         for span in &spans {
-            self.bytes.extend_from_slice(writer.bytes.get(span.start..span.end).unwrap_or_default());
+            sorted.extend_from_slice(self.bytes.get(span.start..span.end).unwrap_or_default());
         }
+        self.bytes.truncate(start);
+        self.head(5, length(spans.len())).bytes.extend_from_slice(&sorted);
         self
     }
 

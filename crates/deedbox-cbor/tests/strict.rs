@@ -2,7 +2,7 @@
 //! everything it accepts.
 
 use ciborium::Value;
-use deedbox_cbor::{CborError, ItemBuf, Kind, Limits, Order, Writer, read, read_first, read_sequence};
+use deedbox_cbor::{CborError, Cursor, ItemBuf, Kind, Limits, Order, Writer, read, read_first, read_sequence};
 use deedbox_testkit::vectors::unhex;
 use proptest::prelude::*;
 
@@ -82,6 +82,42 @@ fn order_of_keys_matters_only_where_it_was_asked_for() {
     assert_eq!(code("a30000010000 00".replace(' ', "").as_str(), Order::Any), "DuplicateKey");
     assert_eq!(code("a101a3030002000300", Order::Any), "DuplicateKey");
     assert_eq!(code("a203a20200010003a0", Order::Any), "DuplicateKey");
+}
+
+#[test]
+fn a_duplicate_is_found_however_far_and_named_by_its_place() {
+    for len in [2_u16, 16, 17, 18, 300] {
+        // Keys 1 to len descending, each of three bytes with its value; the last is replaced by the first.
+        let keys = |last: u16| {
+            let mut map = match u8::try_from(len) {
+                Ok(len) if len < 24 => vec![0xa0 | len],
+                _ => [&[0xb9][..], &len.to_be_bytes()].concat(),
+            };
+            (2..=len)
+                .rev()
+                .chain([last])
+                .for_each(|key| map.extend([&[0x42][..], &key.to_be_bytes(), &[0xf6]].concat()));
+            map
+        };
+        assert!(read(&keys(1), Order::Any, &LIMITS).is_ok());
+        let twice = keys(len);
+        assert_eq!(read(&twice, Order::Any, &LIMITS), Err(CborError::DuplicateKey { offset: twice.len() - 4 }));
+    }
+}
+
+#[test]
+fn the_worst_documents_are_judged_in_one_breath() {
+    // 100,000 keys in the worst order; then keys that are unsorted maps themselves, as deep as may be.
+    let mut wide = vec![0xba, 0x00, 0x01, 0x86, 0xa0];
+    (0..100_000_u32).rev().for_each(|key| wide.extend([&[0x44][..], &key.to_be_bytes(), &[0xf6]].concat()));
+    assert!(read(&wide, Order::Any, &LIMITS).is_ok());
+    let mut deep = unhex("a2 01f6 00f6");
+    for _ in 1..32 {
+        let wrapped = [&unhex("a3 02f6 01f6"), &deep, &[0xf6][..]].concat();
+        deep = wrapped;
+    }
+    assert!(read(&deep, Order::Any, &LIMITS).is_ok());
+    assert!(matches!(read(&[&[0x81], &deep[..]].concat(), Order::Any, &LIMITS), Err(CborError::TooDeep { .. })));
 }
 
 #[test]
@@ -196,7 +232,120 @@ fn write(value: &Value, writer: &mut Writer) {
     }
 }
 
+/// As ciborium writes it: unsorted, and with keys that stand twice.
+fn encoded(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    assert!(ciborium::into_writer(value, &mut bytes).is_ok());
+    bytes
+}
+
+/// Whether a map anywhere in `item` has a key twice: the slow way.
+fn naive_twice(value: &Value) -> bool {
+    match value {
+        Value::Array(elements) => elements.iter().any(naive_twice),
+        Value::Tag(_, content) => naive_twice(content),
+        Value::Map(entries) => {
+            let keys: Vec<_> = entries.iter().map(|(key, _)| encoded(key)).collect();
+            let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+            distinct.len() < keys.len() || entries.iter().any(|(key, value)| naive_twice(key) || naive_twice(value))
+        }
+        _ => false,
+    }
+}
+
+/// Maps with few distinct keys, in any order.
+fn maps() -> impl Strategy<Value = Value> {
+    let leaf = (0..20_u8).prop_map(|n| Value::Integer(n.into()));
+    leaf.prop_recursive(3, 120, 24, |inner| {
+        prop_oneof![
+            proptest::collection::vec((inner.clone(), inner.clone()), 0..24).prop_map(Value::Map),
+            proptest::collection::vec((0..200_u8, inner), 0..24).prop_map(|map| Value::Map(
+                map.into_iter().map(|(key, value)| (Value::Integer(key.into()), value)).collect()
+            )),
+        ]
+    })
+}
+
+/// Reads by cursor what `item` says, and writes it again.
+fn copy(cursor: &mut Cursor<'_>, writer: &mut Writer) -> Option<()> {
+    if let Some(len) = cursor.array() {
+        writer.array(len);
+        (0..len).try_for_each(|_| copy(cursor, writer))
+    } else if let Some(len) = cursor.map() {
+        let entries: Vec<_> = (0..len).map_while(|_| cursor.item().zip(cursor.item())).collect();
+        let mut whole = (entries.len() == len).then_some(());
+        writer.map(|map| {
+            for (key, value) in entries {
+                map.entry(|w| drop_ref(w.item(key)), |w| whole = whole.and(copy(&mut value.cursor(), w)));
+            }
+        });
+        whole
+    } else if let Some(tag) = cursor.tag() {
+        copy(cursor, writer.tag(tag))
+    } else if let Some(value) = cursor.u64() {
+        done(writer.uint(value))
+    } else if let Some(value) = cursor.i64() {
+        done(writer.int(value))
+    } else if let Some(value) = cursor.bytes() {
+        done(writer.bytes(value))
+    } else if let Some(value) = cursor.clone().text() {
+        assert_eq!(cursor.text_bytes(), Some(value.as_bytes()));
+        done(writer.text(value))
+    } else if let Some(value) = cursor.bool() {
+        done(writer.bool(value))
+    } else {
+        done(writer.item(cursor.item()?))
+    }
+}
+
+fn drop_ref(_: &mut Writer) {}
+
+fn done(_: &mut Writer) -> Option<()> {
+    Some(())
+}
+
 proptest! {
+    #[test]
+    fn a_cursor_reads_the_same_document(value in values()) {
+        let mut writer = Writer::new();
+        write(&value, &mut writer);
+        let mut cursor = read(writer.as_slice(), Order::Canonical, &LIMITS).unwrap().cursor();
+        let mut again = Writer::new();
+        prop_assert!(copy(&mut cursor, &mut again).is_some() && cursor.is_empty());
+        prop_assert_eq!(again.as_slice(), writer.as_slice());
+    }
+
+    /// Oracle: a naive search for keys that stand twice.
+    #[test]
+    fn duplicates_are_those_a_naive_search_finds(value in maps()) {
+        let found = read(&encoded(&value), Order::Any, &LIMITS).map_or_else(|error| error.code(), |_| "ok");
+        prop_assert_eq!(found, if naive_twice(&value) { "DuplicateKey" } else { "ok" });
+    }
+
+    /// Oracle: a `BTreeMap` of the encoded keys, in which the later of two stays.
+    #[test]
+    fn a_map_is_written_sorted_and_the_later_of_two_stays(
+        entries in proptest::collection::vec((-40..40_i64, any::<u16>()), 0..40), sorted in any::<bool>(),
+    ) {
+        let encoded = |key: i64| Writer::new().int(key).as_slice().to_vec();
+        let mut entries = entries;
+        if sorted {
+            entries.sort_by_key(|(key, _)| encoded(*key));
+        }
+        let want: std::collections::BTreeMap<_, _> = entries.iter().map(|(key, value)| (encoded(*key), *value)).collect();
+        let mut writer = Writer::new();
+        writer.text("before").map(|map| {
+            for (key, value) in &entries {
+                map.int(*key, |w| drop_ref(w.uint((*value).into())));
+            }
+        }).text("after");
+        let items: Vec<_> = read_sequence(writer.as_slice(), Order::Canonical, &LIMITS).unwrap().collect();
+        prop_assert_eq!(items.len(), 3);
+        let got: Vec<_> = items[1].as_map().unwrap().iter().map(|(key, value)| (key.bytes().to_vec(), value.as_u64())).collect();
+        let want: Vec<_> = want.into_iter().map(|(key, value)| (key, Some(value.into()))).collect();
+        prop_assert_eq!(got, want);
+    }
+
     /// Oracle: what we write, ciborium reads as the same value (but for map order, which we sort, and NaN).
     #[test]
     fn what_we_write_is_canonical_and_ciborium_reads_it(value in values()) {
