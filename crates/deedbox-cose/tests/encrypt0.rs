@@ -113,6 +113,21 @@ fn a_record_has_these_bytes() {
     assert_eq!(bytes.len(), 27 + 23);
 }
 
+// Case `record_9` of deedbox's connect vectors, which were made apart from this code.
+#[test]
+fn a_record_from_outside_opens_and_is_written_the_same() {
+    let hex = |text: &str| -> Vec<u8> {
+        let pair = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap();
+        text.as_bytes().chunks(2).map(pair).collect()
+    };
+    let base = hex("d9953b422d9d2d5d3f722f7864607aade51e42a04f0b622c89642574ae8bd604");
+    let stream = hex("84dcad751f3865f1c4b474ff24e04ee4").try_into().unwrap();
+    let want = hex("8357a2064201000a5084dcad751f3865f1c4b474ff24e04ee4a050adf4b74941347657180abda63ca3be8f");
+    let key = StreamKey::derive(&SecretBytes::try_from_slice(&base).unwrap(), stream);
+    assert_eq!(key.seal(256, b""), Ok(want.clone()));
+    assert_eq!(opened(key.open(&Record::parse(&want).unwrap())), Ok(Vec::new()));
+}
+
 #[test]
 fn every_altered_bit_and_length_of_a_record_is_refused() {
     let key = StreamKey::derive(&psk(1), [9; 16]);
