@@ -17,6 +17,7 @@ pub mod host;
 pub mod interop;
 pub mod merkle;
 pub mod model;
+pub mod record;
 pub mod store;
 
 /// Makes the `main` of one fuzz target: libFuzzer's under `cfg(fuzzing)`, elsewhere one that replays the files named
@@ -73,6 +74,13 @@ pub const TARGETS: &[Target] = &[
     ("merkle_proof", merkle::merkle_proof),
     ("merkle_receipt", merkle::merkle_receipt),
     ("model_path", model::model_path),
+    ("record_bundle", record::record_bundle),
+    ("record_head", record::record_head),
+    ("record_header", record::record_header),
+    ("record_keyring", record::record_keyring),
+    ("record_open", record::record_open),
+    ("record_payload", record::record_payload),
+    ("record_tamper", record::record_tamper),
     ("store_ops", store::store_ops),
 ];
 

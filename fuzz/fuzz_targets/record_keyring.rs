@@ -1,0 +1,3 @@
+//! Keyrings, written again.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::record::record_keyring);

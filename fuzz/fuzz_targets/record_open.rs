@@ -1,0 +1,3 @@
+//! Containers of anybody's bytes.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::record::record_open);

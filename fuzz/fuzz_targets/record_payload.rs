@@ -1,0 +1,3 @@
+//! Records and tombstones, written again.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::record::record_payload);

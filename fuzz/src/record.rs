@@ -1,0 +1,139 @@
+//! The record format: containers, header, keyring, payloads, heads, bundles.
+#![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
+
+use deedbox_cbor::{ItemBuf, Limits};
+use deedbox_cose::{LocalSigner, Signer as _, sign1};
+use deedbox_crypto::label;
+use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
+use deedbox_record::{
+    Address, Bundle, BundleWriter, DatasetKey, Granularity, Head, HeadKey, Header, HostShare, Keyring, Kind, NewSlot,
+    Record, RecoveryPhrase, Replica, Root, Tombstone, Unlock, open, open_in_place, peek, seal,
+};
+use deedbox_testkit::rng::SeededRng;
+
+use crate::altered;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn place() -> (DatasetKey, Address) {
+    let at = Address {
+        store: StoreName::from_bytes([1; 16]),
+        dataset: DatasetId::from_bytes([2; 16]),
+        object: ObjectId::from_bytes([3; 16]),
+        seq: Seq::FIRST,
+    };
+    (DatasetKey::generate(Epoch::FIRST, &mut SeededRng::new(1)), at)
+}
+
+/// Bytes of anybody's don't open, and both ways to open agree on why.
+pub fn record_open(data: &[u8]) {
+    let (key, at) = place();
+    let key = key.object_key(&at.object);
+    let _ = peek(data);
+    for kind in [Kind::Record, Kind::Tombstone, Kind::Blob, Kind::Keyring, Kind::Slot, Kind::Index] {
+        let copied = open(&key, &at, kind, data).map(|_| ()).unwrap_err();
+        let mut buffer = data.to_vec();
+        assert_eq!(open_in_place(&key, &at, kind, &mut buffer), Err(copied));
+        assert!(buffer == data || buffer.iter().all(|byte| *byte == 0));
+    }
+}
+
+/// What was sealed and then altered doesn't open. The first bytes: the payload's length, and how much to cut off.
+pub fn record_tamper(data: &[u8]) {
+    let (key, at) = place();
+    let key = key.object_key(&at.object);
+    let (&[a, b, cut], data) = data.split_first_chunk::<3>().unwrap_or((&[0, 0, 0], &[]));
+    let payload = vec![a; usize::from(u16::from_be_bytes([a, b]))];
+    let object = seal(&key, &at, Kind::Record, &payload, &mut SeededRng::new(2)).unwrap();
+    let mut other = altered(&object, data);
+    other.truncate(other.len().saturating_sub(cut.into()));
+    match open(&key, &at, Kind::Record, &other) {
+        Ok(opened) => assert!(other == object && opened.payload() == payload),
+        Err(_) => assert!(other != object),
+    }
+}
+
+/// An accepted header keeps its bytes; one that was altered anywhere doesn't unlock.
+pub fn record_header(data: &[u8]) {
+    if let Ok(header) = Header::parse(data) {
+        assert_eq!(header.bytes(), data);
+    }
+    let rng = &mut SeededRng::new(1);
+    let root = Root::generate(StoreId::from_bytes([1; 16]), rng);
+    let phrase = RecoveryPhrase::generate(rng);
+    let header = Header::create(&root, &[NewSlot::Phrase(&phrase)], rng).unwrap();
+    let slot = *header.slots().first().unwrap().id();
+    let other = altered(header.bytes(), data);
+    let unlocked = Header::parse(&other).and_then(|header| header.unlock(&slot, &Unlock::Phrase(&phrase)));
+    assert_eq!(unlocked.is_ok(), other == header.bytes());
+}
+
+/// An accepted keyring is written the same again.
+pub fn record_keyring(data: &[u8]) {
+    if let Ok(keyring) = Keyring::decode(data) {
+        assert_eq!(**keyring.encode().unwrap(), *data);
+        for dataset in keyring.datasets() {
+            let epoch = dataset.keys().current().unwrap();
+            let _ = (dataset.keys().key(epoch).unwrap(), dataset.keys().head_key(epoch));
+        }
+    }
+}
+
+/// Accepted records and tombstones are written the same again.
+pub fn record_payload(data: &[u8]) {
+    if let Ok(record) = Record::decode(data) {
+        assert_eq!(**record.encode().unwrap(), *data);
+    }
+    if let Ok(tombstone) = Tombstone::decode(data) {
+        assert_eq!(tombstone.encode().unwrap(), data);
+    }
+}
+
+/// Anybody's bytes are no head; claims that the right key signed are read or refused; an altered head is refused.
+pub fn record_head(data: &[u8]) {
+    let signer = LocalSigner::generate(&mut SeededRng::new(1));
+    let key = HeadKey::from_bytes(signer.public().as_ed25519().unwrap().as_bytes()).unwrap();
+    assert!(Head::verify(data, &key).is_err());
+    let signed = sign1::document(&signer, label::HEAD.as_bytes(), data).unwrap();
+    if let Ok(head) = Head::verify(&signed, &key) {
+        assert_eq!(head.prev().is_none(), head.seq() == Seq::FIRST);
+        assert!(head.follows(&head.pin()).is_ok());
+        let other = altered(&signed, &[0, 0, 0, 1]);
+        assert!(Head::verify(&other, &key).is_err());
+    }
+}
+
+/// Anybody's bytes are no bundle, and one that was altered anywhere isn't imported.
+pub fn record_bundle(data: &[u8]) {
+    let rng = &mut SeededRng::new(1);
+    let root = Root::generate(StoreId::from_bytes([1; 16]), rng);
+    let (phrase, share) = (RecoveryPhrase::generate(rng), HostShare::generate(rng));
+    if let Ok(bundle) = Bundle::parse(data) {
+        assert!(bundle.verify(&root).is_err());
+    }
+    let header = Header::create(&root, &[NewSlot::Phrase(&phrase)], rng).unwrap();
+    let meta = root.meta_keys(&share, Epoch::FIRST);
+    let mut keyring = Keyring::generate(rng);
+    let (store, id) = ((*root.store()).into(), DatasetId::from_bytes([7; 16]));
+    keyring.add_dataset(store, id, "a", Granularity::Field, rng).unwrap();
+    let mut writer = BundleWriter::new(&header, Epoch::FIRST, &share, NOW);
+    for (dataset, keys) in [(DatasetId::META, &meta), (id, keyring.dataset(&id).unwrap().keys())] {
+        let replica = Replica::create(store, dataset);
+        let mut draft = replica.draft();
+        if dataset == DatasetId::META {
+            draft.put_keyring(&keyring).unwrap();
+        } else {
+            let value = ItemBuf::parse(&[1], &Limits::new(9)).unwrap();
+            draft.put(ObjectId::from_bytes([1; 16]), &Record::new("n", 1, "n", value).unwrap()).unwrap();
+        }
+        let part = draft.sign(keys, NOW, rng).unwrap();
+        writer.dataset(&dataset, part.head_bytes()).unwrap();
+        for put in part.puts() {
+            let entry = put.entry();
+            writer.object(entry.object(), entry.seq(), entry.kind(), put.bytes()).unwrap();
+        }
+    }
+    let bundle = writer.finish(&meta).unwrap();
+    let other = altered(&bundle, data);
+    assert_eq!(Bundle::parse(&other).and_then(|bundle| bundle.verify(&root)).is_ok(), other == bundle);
+}
