@@ -597,7 +597,7 @@ fn fits(
 }
 
 /// A handshake's failure, with the error message for the peer as a frame.
-fn stopped(failed: deedbox_edhoc::Failed, to: &[u8]) -> Failed {
+pub(crate) fn stopped(failed: deedbox_edhoc::Failed, to: &[u8]) -> Failed {
     let reply = failed.reply.map(|reply| Frame::write_all(&[Frame::new(FrameKind::Error, to, &reply)]));
     Failed { error: failed.error.into(), reply }
 }
@@ -616,7 +616,7 @@ fn inviter_credential(party: &Party, claim: &[u8; 32]) -> Result<Credential, Con
     credential(&party::cred_r(party.subject(), party.auth(), Some(claim)))
 }
 
-fn credential(bytes: &[u8]) -> Result<Credential, ConnectError> {
+pub(crate) fn credential(bytes: &[u8]) -> Result<Credential, ConnectError> {
     Credential::from_ccs(bytes).map_err(|_| ConnectError::Malformed)
 }
 
@@ -626,11 +626,11 @@ fn export_code(session: &Session, agreement: &Agreement) -> Result<String, Conne
     Ok(check_code(&out))
 }
 
-fn cid(bytes: &[u8; 8]) -> Result<Cid, ConnectError> {
+pub(crate) fn cid(bytes: &[u8; 8]) -> Result<Cid, ConnectError> {
     Cid::new(bytes).ok_or(ConnectError::LimitExceeded)
 }
 
-fn draw(rng: &mut impl CryptoRng) -> [u8; 8] {
+pub(crate) fn draw(rng: &mut impl CryptoRng) -> [u8; 8] {
     let mut bytes = [0; 8];
     rng.fill_bytes(&mut bytes);
     bytes

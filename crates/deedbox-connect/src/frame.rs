@@ -63,7 +63,9 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    pub(crate) const fn new(kind: FrameKind, to: &'a [u8], body: &'a [u8]) -> Self {
+    /// A frame that does not travel by mailbox.
+    #[must_use]
+    pub const fn new(kind: FrameKind, to: &'a [u8], body: &'a [u8]) -> Self {
         Self { kind, to, body, reply: None }
     }
 
@@ -107,6 +109,13 @@ impl<'a> Frame<'a> {
         let kind = FrameKind::ALL.into_iter().find(|kind| kind.number() == number)?;
         let to = array.get(1)?.as_bytes().filter(|to| to.len() <= MAX_TO)?;
         let body = array.get(2)?.as_bytes()?;
+        // An error message begins with an int, any other with a byte string: none passes for the other by its frame.
+        let error = body.first().is_some_and(|first| *first < 0x40);
+        if error != (kind == FrameKind::Error)
+            && !matches!(kind, FrameKind::Message1 | FrameKind::Record | FrameKind::Sealed)
+        {
+            return None;
+        }
         let reply = match array.len() {
             3 => None,
             4 => Some(array.get(3)?.as_byte_array()?),

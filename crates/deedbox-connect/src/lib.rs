@@ -80,6 +80,7 @@ mod link;
 mod padding;
 mod pairwise;
 mod party;
+mod reopen;
 mod session;
 
 pub use agreement::{Agreement, EndReason, Termination};
@@ -94,4 +95,5 @@ pub use lifecycle::{Active, Connection, Tombstone};
 pub use link::Link;
 pub use pairwise::{ConnectionsRoot, PartyKeys};
 pub use party::Party;
+pub use reopen::{Called, Calling, Receiving};
 pub use session::{Body, Contact, DeviceHead, LIFETIME_SECS, LiveSession};

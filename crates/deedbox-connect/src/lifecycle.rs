@@ -101,6 +101,23 @@ impl Active {
         self.session.as_mut()
     }
 
+    /// Takes a new session, opened by [`crate::Calling`] or [`crate::Receiving`].
+    ///
+    /// # Errors
+    /// [`ConnectError::AgreementMismatch`] when it rests on another agreement or is the other side's.
+    pub fn renew_session(&mut self, session: LiveSession) -> Result<(), ConnectError> {
+        if session.agreement() != self.agreement.hash() || session.role() != self.role {
+            return Err(ConnectError::AgreementMismatch);
+        }
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// Gives the open session away, to be stored.
+    pub const fn take_session(&mut self) -> Option<LiveSession> {
+        self.session.take()
+    }
+
     /// Ends the connection: the termination is for the peer, in a record `Terminate` or by any other way. Keys are wiped.
     ///
     /// # Errors

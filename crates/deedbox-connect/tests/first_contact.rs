@@ -1,9 +1,12 @@
 //! A person accepts a council's invitation, with a host in between that does as it likes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use std::sync::LazyLock;
+
 use deedbox_connect::{
-    Accepting, Active, Agreement, Answered, Body, ConnectionsRoot, Contact, EndReason, Established, Failed, Frame,
-    Invitation, Invited, Link, LiveSession, Offer, Party, PartyKeys, Reply, Role, Termination, Typed, Wish,
+    Accepting, Active, Agreement, Answered, Body, Calling, ConnectionsRoot, Contact, EndReason, Established, Failed,
+    Frame, Invitation, Invited, Link, LiveSession, Offer, Party, PartyKeys, Receiving, Reply, Role, Termination, Typed,
+    Wish,
 };
 use deedbox_model::{Digest, MailboxId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
@@ -170,20 +173,20 @@ proptest! {
 
     #[test]
     fn one_bit_in_the_invitation_is_refused(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
-        let mut rng = SeededRng::new(7);
-        let council = council(offer(), &mut rng);
-        let (link, invitation) = opened(&council);
+        static GIVEN: LazyLock<(Link, Invitation)> =
+            LazyLock::new(|| opened(&council(offer(), &mut SeededRng::new(7))));
+        let (link, invitation) = &*GIVEN;
         let mut bytes = invitation.bytes().to_vec();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        prop_assert_eq!(Invitation::open(&link, &bytes, NOW).unwrap_err().code(), "InvitationMismatch");
+        prop_assert_eq!(Invitation::open(link, &bytes, NOW).unwrap_err().code(), "InvitationMismatch");
         prop_assert!(Invitation::verify(&bytes).is_err());
     }
 
     #[test]
     fn one_bit_in_an_agreement_is_refused(at in any::<prop::sample::Index>(), bit in 0..8_u32) {
-        let (ours, ..) = pair(8);
-        let mut bytes = ours.agreement.bytes().to_vec();
+        static GIVEN: LazyLock<Vec<u8>> = LazyLock::new(|| pair(8).0.agreement.bytes().to_vec());
+        let mut bytes = GIVEN.clone();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
         prop_assert!(Agreement::verify(&bytes).is_err());
@@ -427,4 +430,78 @@ fn two_connections_of_one_root_share_no_bytes() {
     let tail = |body: &[u8]| body[24..].windows(4).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let (a, b) = (tail(&parties[0]), tail(&parties[1]));
     assert!(a.iter().all(|four| !b.contains(four)));
+}
+
+/// The person's root, both sides and the council, so that a session can be opened anew.
+fn known(seed: u64) -> (ConnectionsRoot, Established, Council) {
+    let mut rng = SeededRng::new(seed);
+    let mut council = council(offer(), &mut rng);
+    let (link, invitation) = opened(&council);
+    let root = ConnectionsRoot::generate(&mut SeededRng::new(seed + 1));
+    let (person, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
+    let (answering, body) = council.invited.answer(&body, &council.keys, NOW, &mut rng).unwrap();
+    let (person, body) = person.answer(&body, &contact(1), NOW, &mut rng).unwrap();
+    let answered = answering.finish(&mut council.invited, &body, &council.keys, &contact(2), NOW, &mut rng).unwrap();
+    let Answered::Active(_, body) = answered else { panic!("no check code was asked for") };
+    let Reply::Confirmed(ours) = person.read(&body, NOW).unwrap() else { panic!("confirmed at once") };
+    (root, ours, council)
+}
+
+fn reopen(
+    seed: u64,
+    tamper: impl Fn(usize, &mut Vec<u8>),
+    find: impl FnOnce(&[u8], Agreement) -> Option<Agreement>,
+    now: Timestamp,
+) -> Result<(LiveSession, LiveSession, Vec<usize>), Failed> {
+    let (root, ours, council) = known(seed);
+    let mut rng = SeededRng::new(seed + 2);
+    let agreement = ours.agreement;
+    let keys = root.keys(agreement.connection_id().as_bytes(), agreement.serial()).unwrap();
+    let party = council.invited.invitation().responder();
+    let mut lengths = Vec::new();
+    let mut pass = |number, body: &mut Vec<u8>| {
+        tamper(number, body);
+        lengths.extend(Frame::parse_all(body).into_iter().flatten().map(|frame| frame.body.len()));
+    };
+    let (calling, mut body) = Calling::start(&agreement, &keys, &mut rng)?;
+    pass(0, &mut body);
+    let (receiving, mut body) = Receiving::start(party, &council.keys, &body, &mut rng)?;
+    pass(1, &mut body);
+    let (called, mut body) = calling.answer(&body, &keys, now, &mut rng)?;
+    pass(2, &mut body);
+    let (found, theirs, mut body) = receiving.finish(&body, |kid| find(kid, agreement.clone()), now, &mut rng)?;
+    assert_eq!(found, agreement);
+    pass(3, &mut body);
+    Ok((called.read(&body)?, theirs, lengths))
+}
+
+#[test]
+fn a_later_session_rests_on_the_same_agreement_and_looks_like_the_first() {
+    let day = later(86_400);
+    let (mut ours, mut theirs, lengths) = reopen(30, |_, _| {}, |_, agreement| Some(agreement), day).unwrap();
+    assert_eq!(ours.channel_binding(), theirs.channel_binding());
+    let record = ours.seal(&data("again"), day).unwrap();
+    assert_eq!(theirs.open(&record, day).unwrap(), data("again"));
+    assert_eq!(((lengths[1] - 2 - 32) % 128, (lengths[2] - 3 - 16) % 256), (0, 0));
+}
+
+#[test]
+fn a_connection_that_ended_is_not_known() {
+    let failed = reopen(31, |_, _| {}, |_, _| None, later(10)).err().unwrap();
+    assert_eq!(failed.error.code(), "Edhoc.UnknownCredential");
+    let reply = failed.reply.unwrap();
+    assert_eq!(Frame::parse_all(&reply).unwrap()[0].body, [0x03, 0xf5]);
+}
+
+proptest! {
+    #[test]
+    fn one_bit_in_a_later_handshake_ends_it(number in 0..4_usize, at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+        let tamper = |n: usize, body: &mut Vec<u8>| {
+            if n == number {
+                let at = at.index(body.len());
+                body[at] ^= 1 << bit;
+            }
+        };
+        prop_assert!(reopen(32, tamper, |_, agreement| Some(agreement), later(10)).is_err());
+    }
 }

@@ -227,11 +227,11 @@ impl Initiator<WaitM2> {
     fn peer_error(self, error: EdhocError, suites: Option<Vec<i32>>) -> Failed {
         let WaitM2 { profile, suites: sent, retried, .. } = self.state;
         let mut failed = Failed::new(error, &profile);
-        let Some(theirs) = suites.filter(|_| !retried) else { return failed };
+        let Some(theirs) = suites else { return failed };
         match profile.suites().iter().find(|own| theirs.contains(own)) {
             None => Failed::new(EdhocError::NoCommonSuite, &profile),
             Some(suite) => {
-                if sent.last() != Some(suite) {
+                if !retried && sent.last() != Some(suite) {
                     failed.retry = Some(Retry { suite: *suite });
                 }
                 failed
