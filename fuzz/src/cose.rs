@@ -1,6 +1,8 @@
 //! COSE: signed objects, keys, encrypted objects.
 #![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
 
+use std::sync::LazyLock;
+
 use deedbox_cose::{
     AlgPlace, Buckets, LocalSigner, RecipientKey, RecipientSecret, Sign1, Sign1Rules, Signer as _, TagRule, VerifyKey,
     encrypt0::{self, Encrypt0, Record, StreamKey},
@@ -66,8 +68,31 @@ pub fn cose_encrypt0(data: &[u8]) {
     let opened = Record::parse(&bytes).and_then(|record| stream.open(&record));
     assert_eq!(opened.is_ok(), bytes == record);
 
+    let (secret, sealed) = &*SEALED;
+    let bytes = altered(sealed, data);
+    assert_eq!(encrypt0::open(secret, LABEL, &bytes).is_ok(), &bytes == sealed);
+}
+
+/// Documents by one and by two keys, made once.
+struct Signed {
+    keys: [VerifyKey; 2],
+    by_one: Vec<u8>,
+    by_two: Vec<u8>,
+}
+
+static SIGNED: LazyLock<Signed> = LazyLock::new(|| {
+    let [first, second] = [1, 2].map(|seed| LocalSigner::generate(&mut SeededRng::new(seed)));
+    let by_first = sign::document(&first, LABEL, b"payload").unwrap();
+    Signed {
+        by_one: sign1::document(&first, LABEL, b"payload").unwrap(),
+        by_two: sign::add_signature(&second, &by_first, LABEL).unwrap(),
+        keys: [first.public().clone(), second.public().clone()],
+    }
+});
+
+/// A sealed object and its key, made once.
+static SEALED: LazyLock<(RecipientSecret, Vec<u8>)> = LazyLock::new(|| {
     let secret = RecipientSecret::from_seed(&SecretBytes::from_bytes([3; 32])).unwrap();
     let sealed = encrypt0::seal(secret.public(), LABEL, b"content", &mut SeededRng::new(4)).unwrap();
-    let bytes = altered(&sealed, data);
-    assert_eq!(encrypt0::open(&secret, LABEL, &bytes).is_ok(), bytes == sealed);
-}
+    (secret, sealed)
+});

@@ -1,7 +1,9 @@
 //! Merkle proofs and receipts.
 #![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
 
-use deedbox_cose::{LocalSigner, Signer as _};
+use std::sync::LazyLock;
+
+use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
 use deedbox_merkle::{
     Hash, Receipt, Tree, consistency_receipt, consistency_root, inclusion_receipt, leaf_hash, verify_consistency,
     verify_inclusion, verify_subtree_consistency, verify_subtree_inclusion,
@@ -42,19 +44,34 @@ pub fn merkle_proof(data: &[u8]) {
 
 /// A true receipt over which the input is XORed verifies exactly when it is unaltered.
 pub fn merkle_receipt(data: &[u8]) {
-    let signer = LocalSigner::generate(&mut SeededRng::new(1));
-    let tree: Tree = (0..11_u8).map(|n| leaf_hash(&[n])).collect();
-    let earlier = tree.subtree_root(0, 6).unwrap();
-    let included = |bytes: &[u8]| Receipt::parse(bytes)?.verify_inclusion(&leaf_hash(&[4]), signer.public());
-    let continued = |bytes: &[u8]| Receipt::parse(bytes)?.verify_consistency(6, &earlier, signer.public());
-    let receipt = inclusion_receipt(&signer, &tree, 4).unwrap();
-    let bytes = altered(&receipt, data);
-    assert_eq!(included(&bytes).is_ok(), bytes == receipt);
-    let receipt = consistency_receipt(&signer, &tree, 6).unwrap();
-    let bytes = altered(&receipt, data);
-    assert_eq!(continued(&bytes).is_ok(), bytes == receipt);
+    let Receipts { key, earlier, inclusion, consistency } = &*RECEIPTS;
+    let included = |bytes: &[u8]| Receipt::parse(bytes)?.verify_inclusion(&leaf_hash(&[4]), key);
+    let continued = |bytes: &[u8]| Receipt::parse(bytes)?.verify_consistency(6, earlier, key);
+    let bytes = altered(inclusion, data);
+    assert_eq!(included(&bytes).is_ok(), &bytes == inclusion);
+    let bytes = altered(consistency, data);
+    assert_eq!(continued(&bytes).is_ok(), &bytes == consistency);
     let _ = (included(data).is_ok(), continued(data).is_ok());
 }
+
+/// Receipts of a tree of eleven leaves, made once: of leaf 4, and of the tree of six.
+struct Receipts {
+    key: VerifyKey,
+    earlier: Hash,
+    inclusion: Vec<u8>,
+    consistency: Vec<u8>,
+}
+
+static RECEIPTS: LazyLock<Receipts> = LazyLock::new(|| {
+    let signer = LocalSigner::generate(&mut SeededRng::new(1));
+    let tree: Tree = (0..11_u8).map(|n| leaf_hash(&[n])).collect();
+    Receipts {
+        key: signer.public().clone(),
+        earlier: tree.subtree_root(0, 6).unwrap(),
+        inclusion: inclusion_receipt(&signer, &tree, 4).unwrap(),
+        consistency: consistency_receipt(&signer, &tree, 6).unwrap(),
+    }
+});
 
 fn xor(path: &[Hash], data: &[u8]) -> Vec<Hash> {
     altered(path.as_flattened(), data).chunks_exact(32).filter_map(|hash| hash.try_into().ok()).collect()
