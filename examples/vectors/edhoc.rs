@@ -170,7 +170,7 @@ pub(crate) fn run_negative(file: &Path, report: &mut Report) {
     }
     for case in &suite.negotiation {
         match needs(&case.requires, &case.supported).or(base_need) {
-            Some(need) => report.unsupported(&case.name, &need),
+            Some(need) => report.unsupported(&case.name, need),
             None => report.case(&case.name, || {
                 let result = profile(&case.supported, &[])
                     .and_then(|profile| Responder::new(&profile).read_message_1(&bytes(&case.input)).map_err(told));
@@ -180,7 +180,7 @@ pub(crate) fn run_negative(file: &Path, report: &mut Report) {
     }
     for case in &suite.retry {
         match needs(&case.requires, &case.supported).or(base_need) {
-            Some(need) => report.unsupported(&case.name, &need),
+            Some(need) => report.unsupported(&case.name, need),
             None => report.case(&case.name, || judge_retry(case)),
         }
     }
@@ -277,9 +277,7 @@ fn parties(case: &Case, suites: &[i32], known_ead: &[i32]) -> Result<Parties, To
 
 fn wait_m2(case: &Case, parties: &Parties) -> Result<(Initiator<initiator::WaitM2>, Vec<u8>), Told> {
     let start = Initiator::fixed(&parties.profile, &case.suites_i, &secret(&case.x)?);
-    start
-        .message_1(connection_id(&case.c_i)?, &ead(&case.ead_items[0]), &mut SeededRng::new(0))
-        .map_err(told_error)
+    start.message_1(connection_id(&case.c_i)?, &ead(&case.ead_items[0]), &mut SeededRng::new(0)).map_err(told_error)
 }
 
 fn got_m1(case: &Case, parties: &Parties, input: &[u8]) -> Result<Responder<responder::GotM1>, Told> {
@@ -336,10 +334,8 @@ fn run_both(case: &Case) -> Result<String, Told> {
     let r = r.read_message_3(&bytes(message(case, "message_3"))).map_err(told)?;
     equal("ID_CRED_I", r.id_cred().peek().bytes(), &case.id_cred_i);
     eads.push(r.ead().peek().to_vec());
-    let (mut r, message_4) = r
-        .authenticate(&parties.i, &parties.r)
-        .and_then(|r| r.message_4(&ead(&case.ead_items[3])))
-        .map_err(told)?;
+    let (mut r, message_4) =
+        r.authenticate(&parties.i, &parties.r).and_then(|r| r.message_4(&ead(&case.ead_items[3]))).map_err(told)?;
     equal("message_4", &message_4, message(case, "message_4"));
     let (mut i, ead_4) = i.read_message_4(&bytes(message(case, "message_4"))).map_err(told)?;
     eads.push(ead_4);
@@ -387,12 +383,7 @@ fn exports(session: &Session, exports: &[Export], equal: &mut impl FnMut(&str, &
     }
 }
 
-fn verdict(
-    result: Result<(), Told>,
-    expect: &str,
-    error: Option<&String>,
-    wire: Option<&String>,
-) -> (String, String) {
+fn verdict(result: Result<(), Told>, expect: &str, error: Option<&String>, wire: Option<&String>) -> (String, String) {
     let show = |expect: &str, error: Option<&String>, wire: Option<&String>| format!("{expect} {error:?} {wire:?}");
     let got = match &result {
         Ok(()) => show("accept", None, None),
