@@ -30,17 +30,12 @@ pub fn cose_sign1(data: &[u8]) {
             assert!(read.peek().signatures().iter().all(|one| !read.peek().to_be_signed(one, LABEL).is_empty()));
         }
     }
-    let (first, second) =
-        (LocalSigner::generate(&mut SeededRng::new(1)), LocalSigner::generate(&mut SeededRng::new(2)));
-    let document = sign1::document(&first, LABEL, b"payload").unwrap();
-    let bytes = altered(&document, data);
-    assert_eq!(sign1::open_document(&bytes, first.public(), LABEL).is_ok(), bytes == document);
-
-    let document = sign::document(&first, LABEL, b"payload").unwrap();
-    let document = sign::add_signature(&second, &document, LABEL).unwrap();
-    let bytes = altered(&document, data);
-    let opened = sign::Document::parse(&bytes).and_then(|read| read.verify(&[first.public(), second.public()], LABEL));
-    assert_eq!(opened.is_ok(), bytes == document);
+    let [first, second] = &SIGNED.keys;
+    let bytes = altered(&SIGNED.by_one, data);
+    assert_eq!(sign1::open_document(&bytes, first, LABEL).is_ok(), bytes == SIGNED.by_one);
+    let bytes = altered(&SIGNED.by_two, data);
+    let opened = sign::Document::parse(&bytes).and_then(|read| read.verify(&[first, second], LABEL));
+    assert_eq!(opened.is_ok(), bytes == SIGNED.by_two);
 }
 
 /// A key that is accepted has one deterministic form, which reads as the same key of the same name.
