@@ -1,12 +1,13 @@
-use alloc::{format, vec};
+use alloc::{format, string::String, vec};
 
+use deedbox_cbor::{ItemBuf, Limits};
 use deedbox_crypto::aead::Cipher;
-use deedbox_model::{DatasetId, ObjectId, Seq, StoreName};
+use deedbox_model::{DatasetId, Digest, ObjectId, Seq, StoreName};
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{DatasetKey, test_util};
+use crate::{DatasetKey, Entry, Record, state_root, test_util};
 
 fn address() -> Address {
     Address {
@@ -195,6 +196,45 @@ fn secrets_print_nothing() {
     let opened = open(&key(), &address(), Kind::Record, &sealed(Kind::Record, b"secret")).unwrap();
     assert_eq!(format!("{opened:?}"), "Opened { len: 6, .. }");
     assert_eq!(format!("{:?} {:?}", key(), dataset_key(1)), "ObjectKey { .. } DatasetKey { .. }");
+}
+
+/// The figures of the format page were computed by another implementation.
+#[test]
+fn the_worked_example_of_the_format_page() {
+    let page: String = include_str!("../../../../docs/format/record.md").split_whitespace().collect();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut dataset_key = [0; 32];
+    (0..).zip(&mut dataset_key).for_each(|(n, byte)| *byte = n);
+    let object = test_util::object_id([0x30; 32], "address.city");
+    let key = test_util::object_key(dataset_key, &object);
+    let value = ItemBuf::parse(b"\x64Bern", &Limits::new(9)).unwrap();
+    let payload = Record::new("text", 1, "address.city", value).unwrap().encode().unwrap();
+    let salt = test_util::hedged_salt(key, &[0x40; 32], &payload);
+    let (store, dataset) = (StoreName::from_bytes([0x10; 16]), DatasetId::from_bytes([0x20; 16]));
+    let place = test_util::RawPlace {
+        kind: Kind::Record,
+        epoch: 1,
+        store: *store.as_bytes(),
+        dataset: *dataset.as_bytes(),
+        object: *object.as_bytes(),
+        seq: 1,
+        key,
+    };
+    let sealed = test_util::seal_with_salt(&place, &payload, &salt).unwrap();
+    let commitment = test_util::dataset_commitment(dataset_key, &store, &dataset, Epoch::FIRST);
+    let root = state_root(&[Entry::new(object, Seq::FIRST, 1, Digest::from_bytes(hash::sha256(&sealed)))]);
+    let figures: [(&str, &[u8]); 7] = [
+        ("objectid", object.as_bytes()),
+        ("objectkey", &key),
+        ("payload", &payload),
+        ("salt", &salt),
+        ("object", &sealed),
+        ("dk-commit", &commitment),
+        ("stateroot", root.as_bytes()),
+    ];
+    for (name, bytes) in figures {
+        assert!(page.contains(&format!("{name}{}", hex(bytes))), "{name}");
+    }
 }
 
 /// The body of one object that decrypts under two keys: without the commitment it would be two values at one place.
