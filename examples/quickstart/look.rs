@@ -26,7 +26,9 @@ pub(crate) fn search(folder: &Path, import: &Import, keepsake: &Keepsake) -> Res
     }
     needles.push(PASSPHRASE.as_bytes().to_vec());
     needles.push(keepsake.account_secret.as_bytes().to_vec());
-    needles.extend(keepsake.recovery_phrase.split(' ').collect::<Vec<_>>().windows(2).map(|two| two.join(" ").into_bytes()));
+    needles.extend(
+        keepsake.recovery_phrase.split(' ').collect::<Vec<_>>().windows(2).map(|two| two.join(" ").into_bytes()),
+    );
     needles.retain(|needle| needle.len() >= 8);
     needles.sort();
     needles.dedup();

@@ -26,12 +26,12 @@ use deedbox::{
         cbor::ItemBuf,
         connect::{Invitation, Offer, Wish},
         consent::{
-            Action, Ask, Basis, Change, Evidence, EvidenceKind, Ground, PartyKind, Permission, Prohibition, Reason, Regime,
-            Selector, Sensitivity, Terms, To, Vocabulary,
+            Action, Ask, Basis, Change, Evidence, EvidenceKind, Ground, PartyKind, Permission, Prohibition, Reason,
+            Regime, Selector, Sensitivity, Terms, To, Vocabulary,
         },
         credential::{
-            Audience, Challenge, ClaimSet, CredentialTemplate, Nonce, StatusPolicy, TrustStore, Vct, VctPolicy, Verifier,
-            claim_path,
+            Audience, Challenge, ClaimSet, CredentialTemplate, Nonce, StatusPolicy, TrustStore, Vct, VctPolicy,
+            Verifier, claim_path,
         },
         interop::Import,
         model::{Digest, FieldPath, Name, Timestamp},
@@ -133,7 +133,8 @@ async fn run(file: Option<PathBuf>, store: Option<PathBuf>) -> Result<(), Stop> 
     let file = file.unwrap_or(sample);
     // The document is read and understood before anything is touched.
     let document = fs::read(&file).map_err(|error| input(&file.display().to_string(), error))?;
-    let import = deedbox::parts::interop::import(&document).map_err(|error| input(&file.display().to_string(), error))?;
+    let import =
+        deedbox::parts::interop::import(&document).map_err(|error| input(&file.display().to_string(), error))?;
     let temporary = tempfile::tempdir()?;
     let folder = store.unwrap_or_else(|| temporary.path().join("store"));
     fs::create_dir_all(&folder).map_err(|error| input(&folder.display().to_string(), error))?;
@@ -419,8 +420,8 @@ async fn ask(person: &mut Bx, channel: &mut Channel, charity: &mut Session, stor
     released.dedup();
     for field in &story.asked {
         match answered.decision.withheld().get(field) {
-            None => println!("   released  {field}"),
-            Some(reason) => println!("   withheld  {field}: {reason}"),
+            None => println!("   released  {}", shown(field)),
+            Some(reason) => println!("   withheld  {}: {reason}", shown(field)),
         }
     }
     // By looking at what arrived: exactly the fields that were not withheld, with the values that are in the box.
@@ -429,7 +430,8 @@ async fn ask(person: &mut Bx, channel: &mut Channel, charity: &mut Session, stor
     check(!released.is_empty() && released == permitted, "exactly the permitted fields arrived")?;
     let inside: Vec<(FieldPath, ItemBuf)> =
         person.values()?.into_iter().map(|value| (value.path, value.value)).collect();
-    let equal = got.values.iter().all(|value| inside.iter().any(|(path, own)| *path == value.path && *own == value.value));
+    let equal =
+        got.values.iter().all(|value| inside.iter().any(|(path, own)| *path == value.path && *own == value.value));
     check(equal, "the values that arrived are those in the box")?;
     if let Some(kept_back) = &story.kept_back {
         check(got.field(kept_back).next().is_none(), "the field that was kept back did not leave")?;
@@ -439,6 +441,11 @@ async fn ask(person: &mut Bx, channel: &mut Channel, charity: &mut Session, stor
     check(charity.answer(&answered.reply)?.values.is_empty(), "nothing leaves for marketing")?;
     println!("   asked again for marketing: nothing");
     Ok(())
+}
+
+/// A field's name as the document has it.
+fn shown(field: &Name) -> String {
+    field.unescape().unwrap_or_else(|| field.to_string())
 }
 
 async fn present(
@@ -478,12 +485,11 @@ fn log(person: &Bx) -> Result<(), Stop> {
     let (alone, _) = deedbox::parts::audit::Log::import(&exported, person.log_key())?;
     check(alone.root() == log.root(), "the exported log verifies alone")?;
     // No entry holds a value.
-    for value in person.values()? {
-        if let Some(text) = value.value.as_item().as_str().filter(|text| text.len() >= 8) {
-            let found = exported.windows(text.len()).any(|window| window == text.as_bytes());
-            let is_name = person.values()?.iter().any(|other| other.path.as_str().contains(text));
-            check(!found || is_name, "no log entry holds a value")?;
-        }
+    let values = person.values()?;
+    for text in values.iter().filter_map(|value| value.value.as_item().as_str()).filter(|text| text.len() >= 8) {
+        let found = exported.windows(text.len()).any(|window| window == text.as_bytes());
+        let is_name = || values.iter().any(|other| other.path.as_str().contains(text));
+        check(!found || is_name(), "no log entry holds a value")?;
     }
     println!("   {} entries, each proved to be in the signed log; no value in any of them", log.len());
     Ok(())

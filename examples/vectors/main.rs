@@ -119,7 +119,8 @@ fn judge(suite: &str, files: &[PathBuf], verbose: bool) -> Option<Report> {
 }
 
 fn main() -> ExitCode {
-    let (options, words): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|word| word.starts_with("--"));
+    let (options, words): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|word| word.starts_with("--"));
     if options.iter().any(|option| option == "--list") {
         for (name, _) in SUITES {
             println!("{name}");

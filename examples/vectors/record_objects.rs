@@ -244,13 +244,41 @@ impl Edit {
 #[derive(Deserialize)]
 #[serde(tag = "what", content = "in", rename_all = "kebab-case", deny_unknown_fields)]
 enum Derive {
-    ObjectKey { dataset_key: Hex<32>, object_id: Hex<16> },
-    ObjectId { name_key: Hex<32>, name: String },
-    DatasetCommit { dataset_key: Hex<32>, store: Hex<16>, dataset: Hex<16>, epoch: Hex<4> },
-    KeyringKey { root: Hex<32>, share: Hex<32>, store: Hex<16>, epoch: Hex<4> },
-    MetaHeadSeed { keyring_key: Hex<32>, store: Hex<16>, epoch: Hex<4> },
-    SlotsMac { root: Hex<32>, store: Hex<16>, epoch: Hex<4> },
-    AccessSeed { root: Hex<32>, store: Hex<16>, epoch: Hex<4> },
+    ObjectKey {
+        dataset_key: Hex<32>,
+        object_id: Hex<16>,
+    },
+    ObjectId {
+        name_key: Hex<32>,
+        name: String,
+    },
+    DatasetCommit {
+        dataset_key: Hex<32>,
+        store: Hex<16>,
+        dataset: Hex<16>,
+        epoch: Hex<4>,
+    },
+    KeyringKey {
+        root: Hex<32>,
+        share: Hex<32>,
+        store: Hex<16>,
+        epoch: Hex<4>,
+    },
+    MetaHeadSeed {
+        keyring_key: Hex<32>,
+        store: Hex<16>,
+        epoch: Hex<4>,
+    },
+    SlotsMac {
+        root: Hex<32>,
+        store: Hex<16>,
+        epoch: Hex<4>,
+    },
+    AccessSeed {
+        root: Hex<32>,
+        store: Hex<16>,
+        epoch: Hex<4>,
+    },
     SlotKek {
         salt: Bytes,
         ikm: Bytes,
@@ -260,7 +288,11 @@ enum Derive {
         slot: Hex<16>,
         epoch: Hex<4>,
     },
-    Salt { key: Hex<32>, random: Hex<32>, plaintext: Bytes },
+    Salt {
+        key: Hex<32>,
+        random: Hex<32>,
+        plaintext: Bytes,
+    },
 }
 
 impl Derive {

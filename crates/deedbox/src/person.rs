@@ -311,6 +311,13 @@ impl<H: HostClient> Open<H> {
             }
             parts.push(draft.sign(keys, now, &mut rng)?);
         }
+        // Every dataset on the keyring has a head from its first commit on: a host can't pretend that one was never written.
+        for (id, shelf) in self.shelves.iter().filter(|(_, shelf)| shelf.replica.head().is_none()) {
+            if !parts.iter().any(|part| part.dataset() == id) {
+                let keys = self.keyring.dataset(id).ok_or(PersonError::NotFound)?.keys();
+                parts.push(shelf.replica.draft().sign(keys, now, &mut rng)?);
+            }
+        }
         let reply = self.owner.commit(&wire::CommitBody::new(parts.iter().map(body).collect()), now).await?;
         if reply.status == 409 {
             return Err(PersonError::Conflict);

@@ -20,10 +20,6 @@ impl<H: HostClient> Person<Open<H>> {
         let mut bundle = BundleWriter::new(&open.header, open.epoch, &open.share, system::now());
         let shelves = [(&DatasetId::META, &open.meta)].into_iter().chain(&open.shelves);
         for (dataset, shelf) in shelves {
-            // A dataset that was never written has no head and nothing in it.
-            if shelf.replica.head().is_none() {
-                continue;
-            }
             bundle.dataset(dataset, shelf.head())?;
             for (entry, bytes) in shelf.sealed() {
                 bundle.object(entry.object(), entry.seq(), entry.kind(), bytes)?;
