@@ -1,6 +1,6 @@
 //! Verifying a COSE_Sign1 against a bare Ed25519 verification of the same bytes: what reading and checking the object
 //! adds. Prints the ratio, goal 1.05 or less; never fails on a clock.
-#![expect(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
 
 use std::hint::black_box;
 

@@ -72,8 +72,11 @@ fn time(work: &mut impl FnMut(), loops: u32) -> f64 {
     started.elapsed().as_secs_f64() / f64::from(loops)
 }
 
+/// Measures the claims of one area.
+type Measure = fn(&mut Claims);
+
 /// The areas, each filled by the work that built it.
-const AREAS: &[(&str, fn(&mut Claims))] = &[("foundation", foundation::measure), ("record", record::measure)];
+const AREAS: &[(&str, Measure)] = &[("foundation", foundation::measure), ("record", record::measure)];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

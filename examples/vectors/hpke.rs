@@ -77,6 +77,7 @@ struct Export {
 }
 
 /// One of the two KEMs, by the same calls.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
 enum Receiver {
     X25519(SecretBytes<32>),
     XWing(kem::SecretKey),
