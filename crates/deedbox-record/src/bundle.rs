@@ -8,7 +8,6 @@ use deedbox_cose::sign1;
 use deedbox_crypto::{
     hash::{Sha256, sha256},
     label,
-    secret::SecretBytes,
 };
 use deedbox_model::{BlobId, CapabilityId, DatasetId, Epoch, MailboxId, ObjectId, Seq, StoreId, Timestamp};
 
@@ -305,6 +304,12 @@ impl fmt::Debug for Bundle<'_> {
 
 /// A bundle that is the person's, whole, and as it was written; made only by [`Bundle::verify`]. How old it is nobody
 /// can tell: its replicas are of unknown freshness.
+///
+/// ```compile_fail
+/// fn import(bundle: deedbox_record::Bundle<'_>) -> deedbox_record::VerifiedBundle<'_> {
+///     bundle.into() // there is no way around `verify`
+/// }
+/// ```
 pub struct VerifiedBundle<'a> {
     bundle: Bundle<'a>,
     keyring: Keyring,
@@ -554,8 +559,7 @@ impl<'a, I: Iterator<Item = Item<'a>>> Parser<'a, I> {
         let header = Header::parse(header.as_bytes()?).ok()?;
         let [_, epoch, share] = self.part(2)?;
         let epoch = Epoch::decode(epoch)?;
-        let share = SecretBytes::<32>::try_from_slice(share.as_bytes()?)?;
-        let share = HostShare::from_bytes(*share.expose());
+        let share = HostShare::try_from_slice(share.as_bytes()?)?;
         let mut capabilities = Vec::new();
         while let Some([_, id, body, state]) = self.part(3) {
             let id = CapabilityId::decode(id)?;

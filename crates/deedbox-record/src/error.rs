@@ -318,3 +318,70 @@ impl BundleError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::{string::ToString, vec::Vec};
+
+    use super::*;
+
+    #[test]
+    fn codes_are_the_variants_names_and_texts_are_plain() {
+        let seq = Seq::FIRST;
+        let mut all: Vec<(alloc::string::String, &str, alloc::string::String)> = Vec::new();
+        macro_rules! add {
+            ($($error:expr),+ $(,)?) => { $(all.push((alloc::format!("{:?}", $error), $error.code(), $error.to_string()));)+ };
+        }
+        add!(
+            OpenError::Truncated,
+            OpenError::Unsupported { version: 2, suite: 1 },
+            OpenError::Malformed,
+            OpenError::WrongKind,
+            OpenError::UnknownEpoch(1),
+            OpenError::Rejected,
+            SealError::Exhausted,
+            SealError::NoKey,
+            SealError::NotAccepted,
+            SealError::TooLong { limit: 1 },
+            SealError::WrongKind,
+            UnlockError::Malformed,
+            UnlockError::NoSuchSlot,
+            UnlockError::WrongMethod,
+            UnlockError::WeakParameters,
+            UnlockError::ParametersTooCostly,
+            UnlockError::Rejected,
+            UnlockError::HeaderTampered,
+            UnlockError::HeaderRolledBack,
+            UnlockError::Limit,
+            PhraseError::Checksum,
+            PhraseError::Count,
+            PhraseError::UnknownWord { position: 1 },
+            PayloadError::Duplicate,
+            PayloadError::Limit,
+            PayloadError::Malformed,
+            HeadError::Malformed,
+            HeadError::WrongDataset,
+            HeadError::UnknownKey,
+            HeadError::BadSignature,
+            HeadError::Rollback { pinned: seq, got: seq },
+            HeadError::Fork { seq },
+            HeadError::RootMismatch,
+            HeadError::CountMismatch,
+            HeadError::KeyMismatch,
+            HeadError::EpochRegressed,
+            HeadError::SuiteTooLow,
+            BundleError::Malformed,
+            BundleError::Rejected,
+            BundleError::WrongStore,
+        );
+        for (debug, code, text) in &all {
+            assert_eq!(debug.split([' ', '(']).next(), Some(*code));
+            assert!(
+                !text.ends_with('.') && !text.contains('\n') && text.starts_with(|c: char| c.is_lowercase()),
+                "{text}"
+            );
+        }
+        assert_eq!(BundleError::Head(HeadError::Fork { seq }).code(), "Head.Fork");
+        assert_eq!(BundleError::Open(OpenError::Rejected).code(), "Open.Rejected");
+    }
+}

@@ -559,6 +559,13 @@ impl fmt::Debug for SealedObject {
 }
 
 /// What to send to the host for one dataset; once the host committed it, [`Replica::committed`] takes it over.
+///
+/// ```compile_fail
+/// fn twice(mut replica: deedbox_record::Replica, part: deedbox_record::SignedPart) {
+///     let _ = replica.committed(part);
+///     let _ = replica.committed(part); // it was taken over already
+/// }
+/// ```
 #[must_use = "nothing is written until the host commits it"]
 pub struct SignedPart {
     dataset: DatasetId,

@@ -119,6 +119,11 @@ impl HostShare {
         Self(SecretBytes::from_bytes(bytes))
     }
 
+    /// Takes what a bundle holds, if it is 32 bytes.
+    pub(crate) fn try_from_slice(bytes: &[u8]) -> Option<Self> {
+        SecretBytes::try_from_slice(bytes).map(Self)
+    }
+
     /// What the host is to keep.
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {

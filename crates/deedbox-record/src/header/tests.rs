@@ -221,6 +221,20 @@ fn a_root_of_another_store_is_not_this_ones() {
     assert_eq!(format!("{:?} {:?}", root(), two_phrases()), "Root { .. } Header { version: 1, slots: 2, .. }");
 }
 
+#[test]
+fn secrets_print_nothing() {
+    let rng = &mut SeededRng::new(1);
+    let (account, share) = (AccountSecret::generate(rng), crate::HostShare::generate(rng));
+    let name_key = crate::NameKey::generate(rng);
+    let text = format!("{account:?} {share:?} {name_key:?} {:?} {PASSPHRASE:?}", phrase(1));
+    assert_eq!(text, "AccountSecret { .. } HostShare { .. } NameKey { .. } RecoveryPhrase { .. } Passphrase { .. }");
+    let unlock = Unlock::Passphrase { passphrase: &PASSPHRASE, account_secret: &account };
+    assert_eq!(
+        format!("{unlock:?}"),
+        "Passphrase { passphrase: Passphrase { .. }, account_secret: AccountSecret { .. } }"
+    );
+}
+
 proptest! {
     #[test]
     fn parsing_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
