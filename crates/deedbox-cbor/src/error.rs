@@ -5,7 +5,7 @@ pub enum CborError {
     /// A map has two keys with equal bytes.
     #[error("duplicate map key at byte {offset}")]
     DuplicateKey {
-        /// Where the map's content ends or the second key begins.
+        /// Where the second key begins.
         offset: usize,
     },
     /// The input ends inside an item, or a length reaches beyond the end.

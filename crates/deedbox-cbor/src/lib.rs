@@ -26,16 +26,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Roles
+//! # Roles, and the life of an item
 //!
-//! - [`Order::Canonical`] reads deedbox's own formats: map keys must stand in bytewise order.
+//! - [`Order::Canonical`] reads deedbox's own formats: map keys must stand in bytewise order, and one value has one encoding.
 //! - [`Order::Any`] reads other people's objects, most of which are unsorted; two equal keys are refused all the same.
+//! - Received bytes become an [`Item`] by [`read`] and in no other way. [`Fields`] walks a map of which nothing may be left over,
+//!   [`Cursor`] is the fast way into typed values, and [`Item::bytes`] gives back what was received: to be hashed or verified,
+//!   never to be written anew.
 //! - [`ItemBuf`] keeps a value whose meaning is somebody else's.
+//!
+//! # What must not be reused
+//!
+//! Nothing here is secret or used up. But what was checked is these bytes, up to this length and depth, in this order: an item
+//! read in any order is no canonical one, and [`ItemBuf::from_item`] checks again.
 //!
 //! # What it does not protect
 //!
 //! Strictness is about bytes, not meaning: whether a member must be there is for the caller to say, with [`Fields`]. Tags
-//! and `undefined` are kept, bignums are not interpreted.
+//! and `undefined` are kept, bignums are not interpreted. Who wrote the bytes is a question for signatures. Reading takes time
+//! that depends on what is read, and buffers are not wiped: secrets travel in byte strings that are opened elsewhere.
 //!
 //! # Features
 //!
