@@ -1,6 +1,6 @@
 //! Strict, deterministic CBOR (RFC 8949).
 //!
-//! [`read`] checks a document once, in one pass; after that every [`Item`] is a span of the received bytes and reading it
+//! [`read()`] checks a document once, in one pass; after that every [`Item`] is a span of the received bytes and reading it
 //! can't fail. [`Writer`] makes the deterministic form (RFC 8949 §4.2.1), and with the feature `serde` the module `bridge` carries
 //! typed application values.
 //!
@@ -30,7 +30,7 @@
 //!
 //! - [`Order::Canonical`] reads deedbox's own formats: map keys must stand in bytewise order, and one value has one encoding.
 //! - [`Order::Any`] reads other people's objects, most of which are unsorted; two equal keys are refused all the same.
-//! - Received bytes become an [`Item`] by [`read`] and in no other way. [`Fields`] walks a map of which nothing may be left over,
+//! - Received bytes become an [`Item`] by [`read()`] and in no other way. [`Fields`] walks a map of which nothing may be left over,
 //!   [`Cursor`] is the fast way into typed values, and [`Item::bytes`] gives back what was received: to be hashed or verified,
 //!   never to be written anew.
 //! - [`ItemBuf`] keeps a value whose meaning is somebody else's.
