@@ -42,21 +42,35 @@ pub fn merkle_proof(data: &[u8]) {
     assert_eq!(verify_consistency(size, tree.size(), &root, &tree.root(), &other).is_ok(), other == path);
 }
 
-/// A true receipt over which the input is XORed verifies exactly when it is unaltered.
+/// A true receipt over which the input is XORed verifies for the signed root only, and is then altered in its claimed
+/// sizes at most.
 pub fn merkle_receipt(data: &[u8]) {
-    let Receipts { key, earlier, inclusion, consistency } = &*RECEIPTS;
+    let Receipts { key, root, earlier, inclusion, consistency } = &*RECEIPTS;
     let included = |bytes: &[u8]| Receipt::parse(bytes)?.verify_inclusion(&leaf_hash(&[4]), key);
     let continued = |bytes: &[u8]| Receipt::parse(bytes)?.verify_consistency(6, earlier, key);
     let bytes = altered(inclusion, data);
-    assert_eq!(included(&bytes).is_ok(), &bytes == inclusion);
+    match included(&bytes) {
+        Ok(included) => {
+            assert_eq!(included.root(), root);
+            assert!(included.claimed_size() != 11 || included.claimed_index() != 4 || &bytes == inclusion);
+        }
+        Err(_) => assert_ne!(&bytes, inclusion),
+    }
     let bytes = altered(consistency, data);
-    assert_eq!(continued(&bytes).is_ok(), &bytes == consistency);
+    match continued(&bytes) {
+        Ok(continued) => {
+            assert_eq!(continued.root(), root);
+            assert!(continued.claimed_size() != 11 || &bytes == consistency);
+        }
+        Err(_) => assert_ne!(&bytes, consistency),
+    }
     let _ = (included(data).is_ok(), continued(data).is_ok());
 }
 
 /// Receipts of a tree of eleven leaves, made once: of leaf 4, and of the tree of six.
 struct Receipts {
     key: VerifyKey,
+    root: Hash,
     earlier: Hash,
     inclusion: Vec<u8>,
     consistency: Vec<u8>,
@@ -67,6 +81,7 @@ static RECEIPTS: LazyLock<Receipts> = LazyLock::new(|| {
     let tree: Tree = (0..11_u8).map(|n| leaf_hash(&[n])).collect();
     Receipts {
         key: signer.public().clone(),
+        root: tree.root(),
         earlier: tree.subtree_root(0, 6).unwrap(),
         inclusion: inclusion_receipt(&signer, &tree, 4).unwrap(),
         consistency: consistency_receipt(&signer, &tree, 6).unwrap(),

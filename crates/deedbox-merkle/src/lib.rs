@@ -26,7 +26,9 @@
 //!
 //! # What it does not protect
 //!
-//! A proof says that a leaf is under a root. Whose root it is, and how old, is for a signature to say.
+//! A proof says that a leaf is under a root. Whose root it is, and how old, is for a signature to say; and since a root
+//! doesn't fix its number of leaves, what signs a root should sign the size with it. A [`Receipt`] doesn't (RFC 9942), so the
+//! size and the index in it are claims.
 //!
 //! # Features
 //!

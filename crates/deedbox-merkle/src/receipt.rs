@@ -70,6 +70,11 @@ enum Proof {
 }
 
 /// A leaf is in a tree whose root was signed; made only by [`Receipt::verify_inclusion`].
+///
+/// # Security
+/// A receipt signs the root and nothing else (RFC 9942), and a root doesn't fix how many leaves are under it: one path may
+/// fit several sizes and places. Size and index are therefore what the receipt claims; to know them, compare the root with
+/// one that is signed together with its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Included {
     size: u64,
@@ -78,9 +83,11 @@ pub struct Included {
 }
 
 /// A tree whose root was signed continues another; made only by [`Receipt::verify_consistency`].
+///
+/// # Security
+/// As with [`Included`], the size of the later tree is what the receipt claims; only its root is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Continued {
-    size1: u64,
     size2: u64,
     root: Hash,
 }
@@ -132,7 +139,7 @@ impl<'a> Receipt<'a> {
         let size2 = *size2;
         let root = consistency_root(size1, size2, root1, path).map_err(ReceiptError::Proof)?;
         self.verify(&root, key)?;
-        Ok(Continued { size1, size2, root })
+        Ok(Continued { size2, root })
     }
 
     fn verify(self, root: &Hash, key: &VerifyKey) -> Result<(), ReceiptError> {
@@ -151,42 +158,36 @@ impl fmt::Debug for Receipt<'_> {
 }
 
 impl Included {
-    /// How many leaves the tree has.
-    #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Where the leaf stands.
-    #[must_use]
-    pub const fn index(&self) -> u64 {
-        self.index
-    }
-
     /// The root that was signed.
     #[must_use]
     pub const fn root(&self) -> &[u8; 32] {
         &self.root
     }
+
+    /// How many leaves the receipt says the tree has.
+    #[must_use]
+    pub const fn claimed_size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where the receipt says the leaf stands.
+    #[must_use]
+    pub const fn claimed_index(&self) -> u64 {
+        self.index
+    }
 }
 
 impl Continued {
-    /// How many leaves the earlier tree has.
-    #[must_use]
-    pub const fn size1(&self) -> u64 {
-        self.size1
-    }
-
-    /// How many leaves the later tree has.
-    #[must_use]
-    pub const fn size2(&self) -> u64 {
-        self.size2
-    }
-
     /// The later tree's root, which was signed.
     #[must_use]
     pub const fn root(&self) -> &[u8; 32] {
         &self.root
+    }
+
+    /// How many leaves the receipt says the later tree has.
+    #[must_use]
+    pub const fn claimed_size(&self) -> u64 {
+        self.size2
     }
 }
 

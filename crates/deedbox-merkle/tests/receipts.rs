@@ -24,7 +24,7 @@ fn receipts_of_inclusion_verify() {
         assert_eq!(receipt.kid(), signer.public().thumbprint());
         let leaf = tree_leaf(index);
         let included = receipt.verify_inclusion(&leaf, signer.public()).unwrap();
-        assert_eq!((included.size(), included.index(), included.root()), (11, index, &tree.root()));
+        assert_eq!((included.claimed_size(), included.claimed_index(), included.root()), (11, index, &tree.root()));
     }
     assert_eq!(inclusion_receipt(&signer, &tree, 11), Err(ReceiptError::Proof(ProofError::OutOfRange)));
 }
@@ -37,7 +37,7 @@ fn receipts_of_consistency_verify() {
         let bytes = consistency_receipt(&signer, &later, size.into()).unwrap();
         let continued =
             Receipt::parse(&bytes).unwrap().verify_consistency(size.into(), &root1, signer.public()).unwrap();
-        assert_eq!((continued.size1(), continued.size2(), continued.root()), (size.into(), 11, &later.root()));
+        assert_eq!((continued.claimed_size(), continued.root()), (11, &later.root()));
     }
     assert_eq!(consistency_receipt(&signer, &later, 0), Err(ReceiptError::Proof(ProofError::EmptyTree)));
 }
@@ -57,6 +57,21 @@ fn every_altered_bit_of_a_receipt_is_refused() {
         assert!(verify(&bytes[..len]).is_err(), "length {len}");
     }
     assert!(verify(&[&bytes[..], &[0]].concat()).is_err());
+}
+
+// RFC 9942 signs the root alone, and leaf 4 has one path in trees of 9 to 16 leaves. Found by `merkle_receipt`, which had
+// expected such a receipt to be refused.
+#[test]
+fn the_size_in_a_receipt_is_a_claim_and_the_root_is_not() {
+    let (signer, tree) = (signer(), tree(11));
+    let mut bytes = inclusion_receipt(&signer, &tree, 4).unwrap();
+    let size = bytes.windows(3).position(|span| span == [0x83, 11, 4]).unwrap() + 1;
+    bytes[size] = 12;
+    let included = Receipt::parse(&bytes).unwrap().verify_inclusion(&tree_leaf(4), signer.public()).unwrap();
+    assert_eq!((included.claimed_size(), included.root()), (12, &tree.root()));
+    bytes[size] = 17;
+    let refused = Receipt::parse(&bytes).unwrap().verify_inclusion(&tree_leaf(4), signer.public());
+    assert_eq!(refused.unwrap_err().code(), "PathTooShort");
 }
 
 #[test]
