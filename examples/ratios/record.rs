@@ -2,9 +2,13 @@
 
 use std::hint::black_box;
 
+use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_crypto::{aead::Cipher, ct, hash::sha256, kdf, label, secret::SecretBytes};
-use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName};
-use deedbox_record::{Address, DatasetKey, Kind, open_in_place, seal, seal_into};
+use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
+use deedbox_record::{
+    Address, ChangedObject, DatasetKey, Entry, Granularity, Keyring, Kind, Record, Replica, open, open_in_place, seal,
+    seal_into, state_root,
+};
 use deedbox_testkit::rng::SeededRng;
 use rand_core::Rng as _;
 
@@ -15,6 +19,11 @@ const PAYLOAD: [u8; 64] = [0xa5; 64];
 const BODY: usize = 72;
 
 pub(crate) fn measure(claims: &mut Claims) {
+    record(claims);
+    dataset(claims);
+}
+
+fn record(claims: &mut Claims) {
     let mut rng = SeededRng::new(1);
     let store = StoreName::from(StoreId::generate(&mut rng));
     let (dataset, object) = (DatasetId::generate(&mut rng), ObjectId::generate(&mut rng));
@@ -78,6 +87,61 @@ pub(crate) fn measure(claims: &mut Claims) {
             let cipher = Cipher::new(okm.first_chunk().expect("76 bytes"));
             cipher.open_in_place(&[0; 12], &[], &mut work, &tag).expect("sealed above");
             black_box(&work);
+        },
+    );
+}
+
+/// A whole dataset as a client takes it from a host: its head verified, its root computed, every record opened; against the
+/// bare openings and the root.
+fn dataset(claims: &mut Claims) {
+    let mut rng = SeededRng::new(3);
+    let (store, id) = (StoreId::generate(&mut rng), DatasetId::generate(&mut rng));
+    let mut keyring = Keyring::generate(&mut rng);
+    let name = StoreName::from(store);
+    let entry = keyring.add_dataset(name, id, "papers", Granularity::Field, &mut rng).expect("one dataset");
+    let empty = Replica::create(name, id);
+    let mut draft = empty.draft();
+    let size = if cfg!(debug_assertions) { 50 } else { 4_500_u64 };
+    for n in 0..size {
+        let mut value = Writer::new();
+        value.text("a value of some twenty bytes");
+        let value = ItemBuf::parse(value.as_slice(), &Limits::new(64)).expect("text");
+        let record = Record::new("json", 1, &format!("field.{n}"), value).expect("short");
+        draft.put(entry.name_key().object_id(record.name()), &record).expect("short");
+    }
+    let part = draft.sign(entry.keys(), Timestamp::from_secs(1_800_000_000), &mut rng).expect("own keys");
+    let rows: Vec<ChangedObject<'_>> = part
+        .puts()
+        .iter()
+        .map(|put| ChangedObject::Put {
+            object: *put.entry().object(),
+            seq: put.entry().seq(),
+            kind: put.entry().kind(),
+            bytes: put.bytes(),
+        })
+        .collect();
+    let key = entry.keys().key(Epoch::FIRST).expect("current");
+    let entries: Vec<Entry> = part.puts().iter().map(|put| *put.entry()).collect();
+    claims.claim(
+        "record: open and verify 4,500 / its parts",
+        Goal::AtMost(1.2),
+        || {
+            let mut replica = Replica::new(name, id);
+            let applied = replica.resync(&[part.head_bytes()], &rows, entry.keys());
+            assert!(applied.is_ok());
+            for put in part.puts() {
+                let opened = replica.open(put.entry().object(), put.bytes(), entry.keys()).expect("sealed here");
+                black_box(opened.payload());
+            }
+        },
+        || {
+            for put in part.puts() {
+                let (object, seq) = (*put.entry().object(), put.entry().seq());
+                let at = Address { store: name, dataset: id, object, seq };
+                let opened = open(&key.object_key(&object), &at, Kind::Record, put.bytes()).expect("sealed here");
+                black_box(opened.payload());
+            }
+            assert_eq!(state_root(black_box(&entries)), *part.head().root());
         },
     );
 }

@@ -13,6 +13,7 @@ pub mod cose;
 pub mod credential;
 pub mod crypto;
 pub mod edhoc;
+pub mod facade;
 pub mod host;
 pub mod interop;
 pub mod merkle;
@@ -68,6 +69,7 @@ pub const TARGETS: &[Target] = &[
     ("edhoc_message_3", edhoc::edhoc_message_3),
     ("edhoc_message_4", edhoc::edhoc_message_4),
     ("edhoc_session", edhoc::edhoc_session),
+    ("facade_answer", facade::facade_answer),
     ("host_capability", host::host_capability),
     ("host_request", host::host_request),
     ("interop_import", interop::interop_import),
