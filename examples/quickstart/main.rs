@@ -179,7 +179,13 @@ async fn return_visit(folder: &Path, device: &Device) -> Result<(), Stop> {
 
 /// One line that says what is wrong with a store, and where.
 fn damaged(folder: &Path, name: &str, error: &PersonError) -> Stop {
-    Stop::Input(format!("{}: {error} ({})", folder.join(name).display(), error.code()))
+    let mut line = format!("{}: {error}", folder.join(name).display());
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        line.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    Stop::Input(format!("{line} ({})", error.code()))
 }
 
 async fn first_visit(folder: &Path, document: &[u8], import: &Import) -> Result<(), Stop> {

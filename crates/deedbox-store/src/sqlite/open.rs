@@ -78,6 +78,10 @@ pub(super) fn connect(path: &Path, create: bool, migrations: &[&str]) -> Outcome
     let length = std::fs::metadata(path).map_or(0, |file| file.len());
     let log = path.with_extension("sqlite-wal");
     let complete = !log.metadata().is_ok_and(|log| log.len() > 0);
+    if !create && complete && length == 0 && path.exists() {
+        // refused before SQLite would make an empty database of it
+        return Err(StorageError::Corrupt.into());
+    }
     let mut connection = Connection::open_with_flags(path, flags)?;
     harden(&connection)?;
     let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
