@@ -40,6 +40,11 @@
 //! Nothing here is secret or used up. But what was checked is these bytes, up to this length and depth, in this order: an item
 //! read in any order is no canonical one, and [`ItemBuf::from_item`] checks again.
 //!
+//! # What must never be reused
+//!
+//! Nothing here is secret or used once. But a span is what was received: hash and verify [`Item::bytes`], never a value that
+//! was written again.
+//!
 //! # What it does not protect
 //!
 //! Strictness is about bytes, not meaning: whether a member must be there is for the caller to say, with [`Fields`]. Tags

@@ -23,6 +23,11 @@
 //! paths above 1,024 bytes and documents above 64 MiB are refused, naming the place and never the value: an import is
 //! whole, or none.
 //!
+//! # What must never be reused
+//!
+//! An import belongs to the document it was made of. Importing a changed document is a new import, whose fields replace those
+//! of the same paths.
+//!
 //! # What it does not protect
 //!
 //! An import says what a document said. Who vouches for it is the caller's claim, in the provenance; a document is not
