@@ -1,7 +1,6 @@
 //! Strict decoding into typed values against ciborium's derive, which checks neither order nor duplicates nor shortest
-//! forms; and the strict check alone against ciborium's value tree. Prints the ratios, goals 3 times faster and at most half
-//! the time; never fails on a clock.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
+//! forms; and the strict check alone against ciborium's value tree. The claims are in `examples/ratios`.
+#![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::hint::black_box;
 
@@ -85,26 +84,6 @@ fn decode(criterion: &mut Criterion) {
     group.bench_function("deedbox-cbor, check alone", |bencher| bencher.iter(check));
     group.bench_function("ciborium, value tree", |bencher| bencher.iter(value));
     group.finish();
-    println!("ciborium typed / strict typed, texts lent: {:.2} (goal 3)", ratio(theirs, lent));
-    println!("ciborium typed / strict typed, texts copied: {:.2}", ratio(theirs, owned));
-    println!("strict check and ciborium / ciborium, through serde: {:.2}", ratio(bridged, theirs));
-    println!("strict check / ciborium value tree: {:.2} (goal 0.5)", ratio(check, value));
-}
-
-/// The median ratio of paired rounds, each of which times both.
-fn ratio<A, B>(left: impl Fn() -> A, right: impl Fn() -> B) -> f64 {
-    let mut ratios: Vec<f64> = (0..101).map(|_| time(&left) / time(&right)).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-fn time<T>(work: &impl Fn() -> T) -> f64 {
-    let start = std::time::Instant::now();
-    for _ in 0..50 {
-        black_box(work());
-    }
-    start.elapsed().as_secs_f64()
 }
 
 criterion_group!(benches, decode);

@@ -1,6 +1,6 @@
 //! What the typed hold on a primitive costs: sealing and opening against the same implementation called directly, and what
-//! HPKE with X-Wing takes. Prints the ratios; never fails on a clock.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout, reason = "a bench")]
+//! HPKE with X-Wing takes.
+#![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::hint::black_box;
 
@@ -31,7 +31,6 @@ fn aead(criterion: &mut Criterion) {
         group.bench_function("deedbox-crypto", |bencher| bencher.iter(&mut ours));
         group.bench_function("chacha20poly1305", |bencher| bencher.iter(&mut bare));
         group.finish();
-        println!("seal and open {len} bytes / chacha20poly1305: {:.3}", ratio(&mut ours, &mut bare));
     }
 }
 
@@ -45,27 +44,6 @@ fn hpke(criterion: &mut Criterion) {
     group.bench_function("seal", |bencher| bencher.iter(|| public.seal(b"info", b"", &[7; 64], None, &mut rng)));
     group.bench_function("open", |bencher| bencher.iter(|| secret.open(&enc, b"info", b"", &ct, None)));
     group.finish();
-}
-
-/// The median ratio of paired rounds, each of which times both.
-fn ratio<A, B>(ours: &mut impl FnMut() -> A, rival: &mut impl FnMut() -> B) -> f64 {
-    let mut ratios: Vec<f64> = (0..101)
-        .map(|_| {
-            let (ours, rival) = (time(ours), time(rival));
-            ours / rival
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-fn time<T>(work: &mut impl FnMut() -> T) -> f64 {
-    let start = std::time::Instant::now();
-    for _ in 0..50 {
-        black_box(work());
-    }
-    start.elapsed().as_secs_f64()
 }
 
 criterion_group!(benches, aead, hpke);
