@@ -68,6 +68,8 @@ labels! {
     SALT = "deedbox/1 salt";
     /// HPKE info of a sealed message.
     SEALED = "deedbox/1 sealed";
+    /// An object's id beside another's, after a merge.
+    SIBLING = "deedbox/1 sibling";
     /// The key of a slot.
     SLOT_KEK = "deedbox/1 slot-kek";
     /// HPKE info of a recipient slot.

@@ -126,6 +126,11 @@ impl Opened {
     pub fn payload(&self) -> &[u8] {
         self.body.get(..self.len).unwrap_or_default()
     }
+
+    pub(crate) fn into_payload(mut self) -> Zeroizing<Vec<u8>> {
+        self.body.truncate(self.len);
+        self.body
+    }
 }
 
 impl AsRef<[u8]> for Opened {

@@ -265,6 +265,46 @@ impl HeadError {
     }
 }
 
+/// Why overtaken changes were not put upon the present state. Nothing was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// Both sides changed the keyring. Read the new one and change that.
+    #[error("the keyring was changed meanwhile")]
+    Keyring,
+    /// An object of the present state did not open. Fetch the dataset again.
+    #[error("an object of the present state did not open")]
+    Open(#[source] OpenError),
+    /// The changes are another dataset's.
+    #[error("the changes are another dataset's")]
+    WrongDataset,
+}
+
+impl MergeError {
+    /// The variant's name, stable once released; that of an inner error follows after a dot.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Keyring => "Keyring",
+            Self::Open(error) => match error {
+                OpenError::Malformed => "Open.Malformed",
+                OpenError::Rejected => "Open.Rejected",
+                OpenError::Truncated => "Open.Truncated",
+                OpenError::UnknownEpoch(_) => "Open.UnknownEpoch",
+                OpenError::Unsupported { .. } => "Open.Unsupported",
+                OpenError::WrongKind => "Open.WrongKind",
+            },
+            Self::WrongDataset => "WrongDataset",
+        }
+    }
+}
+
+impl From<OpenError> for MergeError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
 /// Why a bundle was not imported. Nothing of it was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -370,6 +410,8 @@ mod tests {
             HeadError::KeyMismatch,
             HeadError::EpochRegressed,
             HeadError::SuiteTooLow,
+            MergeError::Keyring,
+            MergeError::WrongDataset,
             BundleError::Malformed,
             BundleError::Rejected,
             BundleError::WrongStore,
@@ -383,5 +425,6 @@ mod tests {
         }
         assert_eq!(BundleError::Head(HeadError::Fork { seq }).code(), "Head.Fork");
         assert_eq!(BundleError::Open(OpenError::Rejected).code(), "Open.Rejected");
+        assert_eq!(MergeError::Open(OpenError::Rejected).code(), "Open.Rejected");
     }
 }

@@ -57,6 +57,13 @@ impl DatasetKey {
         KeyCommitment(*kdf::derive(&self.secret, label::DATASET_COMMIT, &rest).expose())
     }
 
+    /// Where a value goes that lost its place to another in a merge: known to whoever writes, unguessable to the host.
+    pub(crate) fn sibling(&self, object: &ObjectId, payload: &[u8; 32]) -> ObjectId {
+        let derived = kdf::derive(&self.secret, label::SIBLING, &[object.as_bytes(), payload]);
+        let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *derived.expose();
+        ObjectId::from_bytes(id)
+    }
+
     pub(crate) const fn secret(&self) -> &SecretBytes<32> {
         &self.secret
     }

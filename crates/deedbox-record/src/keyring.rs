@@ -207,6 +207,32 @@ impl Keyring {
         self.datasets.last().ok_or(PayloadError::Limit)
     }
 
+    /// Begins the next epoch of a dataset: a fresh key and head key. The epoch before stays readable, and can't write any more.
+    ///
+    /// Objects are sealed anew by [`crate::Draft::reseal`]; until then they open by the older key.
+    ///
+    /// # Errors
+    /// [`PayloadError::Limit`] for a dataset that is not listed, beyond 64 readable epochs, or when no number is left.
+    pub fn rotate(&mut self, dataset: &DatasetId, rng: &mut impl CryptoRng) -> Result<Epoch, PayloadError> {
+        let entry = self.datasets.iter_mut().find(|entry| entry.dataset == *dataset).ok_or(PayloadError::Limit)?;
+        entry.keys.rotate(rng)
+    }
+
+    /// Forgets the keys of all epochs of a dataset but the current one, and gives how many: what they sealed can't be opened
+    /// any more once no older keyring can be read. Head keys stay, so that old heads verify.
+    pub fn destroy_epochs(&mut self, dataset: &DatasetId) -> usize {
+        let entry = self.datasets.iter_mut().find(|entry| entry.dataset == *dataset);
+        entry.map_or(0, |entry| entry.keys.destroy())
+    }
+
+    /// The same keyring again, to be changed: the one that loses is dropped.
+    ///
+    /// # Errors
+    /// [`PayloadError::Limit`] when it could not be written either.
+    pub fn working_copy(&self) -> Result<Self, PayloadError> {
+        Self::decode(&self.encode()?)
+    }
+
     /// Takes a dataset off the keyring: what it sealed can't be opened any more once no older keyring can be read.
     pub fn forget_dataset(&mut self, dataset: &DatasetId) -> bool {
         let before = self.datasets.len();
@@ -228,6 +254,13 @@ impl Keyring {
         }
         self.devices.push(device);
         Ok(())
+    }
+
+    /// Takes a device off the list. It still holds every key it ever had, until the root is rotated.
+    pub fn remove_device(&mut self, slot: &SlotId) -> bool {
+        let before = self.devices.len();
+        self.devices.retain(|device| device.slot != *slot);
+        self.devices.len() < before
     }
 }
 
@@ -384,6 +417,33 @@ impl EpochKeys {
     pub fn epoch_of(&self, kid: &Thumbprint) -> Option<Epoch> {
         let of = |entry: &&EpochEntry| HeadKey::from_bytes(&entry.head_key).is_some_and(|key| key.thumbprint() == *kid);
         self.epochs.iter().rev().find(of).map(|entry| entry.epoch)
+    }
+
+    /// The earliest epoch that is listed.
+    pub(crate) fn first(&self) -> Option<Epoch> {
+        self.epochs.first().map(|entry| entry.epoch)
+    }
+
+    fn rotate(&mut self, rng: &mut impl CryptoRng) -> Result<Epoch, PayloadError> {
+        let readable = self.epochs.iter().filter(|entry| entry.state == State::Readable).count();
+        let last = self.epochs.last_mut().ok_or(PayloadError::Limit)?;
+        let next = last.epoch.next().filter(|_| readable < MAX_READABLE).ok_or(PayloadError::Limit)?;
+        last.state = State::Readable;
+        last.seed = None;
+        let fresh = Self::of_one(DatasetKey::generate(next, rng), HeadSeed::of(SecretBytes::generate(rng)));
+        self.epochs.extend(fresh.epochs);
+        Ok(next)
+    }
+
+    fn destroy(&mut self) -> usize {
+        let mut destroyed = 0_usize;
+        for entry in self.epochs.iter_mut().filter(|entry| entry.state == State::Readable) {
+            entry.state = State::Destroyed;
+            entry.key = None;
+            entry.seed = None;
+            destroyed = destroyed.saturating_add(1);
+        }
+        destroyed
     }
 
     pub(crate) fn head_seed(&self, epoch: Epoch) -> Option<&HeadSeed> {

@@ -4,14 +4,11 @@ use alloc::{collections::BTreeMap, vec::Vec};
 use core::{cmp::Ordering, fmt};
 
 use deedbox_crypto::hash::sha256;
-use deedbox_model::{DatasetId, Digest, Epoch, ObjectId, Seq, StoreName, Timestamp};
-use rand_core::CryptoRng;
-use zeroize::Zeroizing;
+use deedbox_model::{DatasetId, Digest, Epoch, ObjectId, Seq, StoreName};
 
 use crate::{
-    Address, Entry, EpochKeys, Freshness, Head, HeadError, Keyring, Kind, OpenError, Opened, PayloadError, Pin, Record,
-    SealError, Tombstone, container,
-    head::{Claims, root_of_sorted},
+    Address, Draft, Entry, EpochKeys, Freshness, Head, HeadError, Kind, OpenError, Opened, Pin, SignedPart, container,
+    head::root_of_sorted,
 };
 
 /// The state of one dataset: the newest head that was verified, and which objects it holds.
@@ -206,7 +203,12 @@ impl Replica {
     /// # Errors
     /// [`OpenError::Rejected`] when the state has no such object or another; those of [`crate::open`].
     pub fn open(&self, object: &ObjectId, bytes: &[u8], keys: &EpochKeys) -> Result<Opened, OpenError> {
-        let entry = self.entry(object).ok_or(OpenError::Rejected)?;
+        self.open_entry(self.entry(object).ok_or(OpenError::Rejected)?, bytes, keys)
+    }
+
+    /// Opens an object of this dataset, of the present state or of one before.
+    pub(crate) fn open_entry(&self, entry: &Entry, bytes: &[u8], keys: &EpochKeys) -> Result<Opened, OpenError> {
+        let object = entry.object();
         if sha256(bytes) != *entry.sha256().as_bytes() {
             return Err(OpenError::Rejected);
         }
@@ -221,7 +223,7 @@ impl Replica {
     /// Begins a change on top of the state.
     #[must_use]
     pub const fn draft(&self) -> Draft<'_> {
-        Draft { replica: self, changes: BTreeMap::new() }
+        Draft::of(self, BTreeMap::new())
     }
 
     /// Takes over a part that the host committed.
@@ -230,7 +232,7 @@ impl Replica {
     /// [`HeadError::Fork`] when the part builds on another state than this one.
     pub fn committed(&mut self, part: SignedPart) -> Result<Applied, HeadError> {
         let fork = HeadError::Fork { seq: part.head.seq() };
-        if part.dataset != self.dataset || *part.head.store() != self.store {
+        if *part.dataset() != self.dataset || *part.head.store() != self.store {
             return Err(HeadError::WrongDataset);
         }
         if part.head.prev() != self.head.as_ref().map(Head::hash) {
@@ -244,7 +246,7 @@ impl Replica {
         Ok(applied)
     }
 
-    fn is_accepted(&self) -> bool {
+    pub(crate) fn is_accepted(&self) -> bool {
         match (&self.head, &self.pin) {
             (Some(head), Some(pin)) => head.pin() == *pin,
             // Nothing but a dataset that is made now may be written without a state.
@@ -281,8 +283,8 @@ impl Replica {
             (Some(_), Some(_)) if !self.is_accepted() => Freshness::Unknown,
             (Some(_), _) => Freshness::Pinned,
         };
-        for (position, bytes) in heads.iter().enumerate() {
-            let head = self.verify(bytes, keys)?;
+        let verified = self.verify(heads, keys)?;
+        for (position, head) in verified.into_iter().enumerate() {
             if let Some(last) = &last {
                 match head.follows(last)? {
                     Freshness::Pinned => {}
@@ -306,7 +308,7 @@ impl Replica {
         if head.min_suite() > SUITE && !entries.is_empty() {
             return Err(HeadError::SuiteTooLow);
         }
-        let entries = merge(entries, changes).ok_or(HeadError::Malformed)?;
+        let entries = merge_entries(entries, changes).ok_or(HeadError::Malformed)?;
         if u64::try_from(entries.len()) != Ok(head.count()) {
             return Err(HeadError::CountMismatch);
         }
@@ -316,14 +318,37 @@ impl Replica {
         Ok(State { head, entries, freshness })
     }
 
-    fn verify(&self, bytes: &[u8], keys: &EpochKeys) -> Result<Head, HeadError> {
-        let epoch = keys.epoch_of(&Head::peek_key(bytes)?).ok_or(HeadError::UnknownKey)?;
-        let key = keys.head_key(epoch).ok_or(HeadError::UnknownKey)?;
-        let head = Head::verify(bytes, &key)?;
-        if *head.store() != self.store || *head.dataset() != self.dataset {
-            return Err(HeadError::WrongDataset);
+    /// Verifies heads, oldest first.
+    ///
+    /// The keys of the meta dataset's heads die with their keyring epoch. A head of such an epoch counts when the next one
+    /// names it as `prev`: who signed that one vouches for it.
+    fn verify(&self, heads: &[&[u8]], keys: &EpochKeys) -> Result<Vec<Head>, HeadError> {
+        let mut verified: Vec<Head> = Vec::with_capacity(heads.len());
+        for bytes in heads.iter().rev() {
+            let next = verified.last();
+            let (head, is_epochs_own) = match keys.epoch_of(&Head::peek_key(bytes)?) {
+                Some(epoch) => {
+                    let head = Head::verify(bytes, &keys.head_key(epoch).ok_or(HeadError::UnknownKey)?)?;
+                    let is_epochs_own = head.epoch() == epoch;
+                    (head, is_epochs_own)
+                }
+                None => {
+                    let next = next.filter(|_| self.dataset == DatasetId::META);
+                    let head = next.and_then(|next| Head::vouched_for(bytes, next)).ok_or(HeadError::UnknownKey)?;
+                    let is_before = keys.first().is_some_and(|first| head.epoch() < first);
+                    (head, is_before)
+                }
+            };
+            if *head.store() != self.store || *head.dataset() != self.dataset {
+                return Err(HeadError::WrongDataset);
+            }
+            if !is_epochs_own {
+                return Err(HeadError::KeyMismatch);
+            }
+            verified.push(head);
         }
-        if head.epoch() == epoch { Ok(head) } else { Err(HeadError::KeyMismatch) }
+        verified.reverse();
+        Ok(verified)
     }
 
     fn examine(change: &ChangedObject<'_>, head: &Head) -> Result<Change, HeadError> {
@@ -401,240 +426,16 @@ impl RollbackEvidence {
     }
 }
 
-/// A change that is being written: all of it becomes one head.
-pub struct Draft<'a> {
-    replica: &'a Replica,
-    /// `None` takes the object out.
-    changes: BTreeMap<ObjectId, Option<Payload>>,
-}
-
-impl Draft<'_> {
-    /// Writes a record.
-    ///
-    /// # Errors
-    /// [`PayloadError::Limit`].
-    pub fn put(&mut self, object: ObjectId, record: &Record) -> Result<&mut Self, PayloadError> {
-        self.set(object, Kind::Record, record.encode()?)
-    }
-
-    /// Writes what the client caches, to be made again at any time.
-    ///
-    /// # Errors
-    /// [`PayloadError::Limit`].
-    pub fn put_index(&mut self, object: ObjectId, payload: Zeroizing<Vec<u8>>) -> Result<&mut Self, PayloadError> {
-        self.set(object, Kind::Index, payload)
-    }
-
-    /// Writes the keyring; in the meta dataset only.
-    ///
-    /// # Errors
-    /// [`PayloadError::Limit`].
-    pub fn put_keyring(&mut self, keyring: &Keyring) -> Result<&mut Self, PayloadError> {
-        self.set(ObjectId::KEYRING, Kind::Keyring, keyring.encode()?)
-    }
-
-    /// Leaves a tombstone in the object's place.
-    ///
-    /// # Errors
-    /// [`PayloadError::Limit`].
-    pub fn remove(&mut self, object: ObjectId) -> Result<&mut Self, PayloadError> {
-        let parents = self.replica.entry(&object).map(|entry| *entry.sha256()).into_iter().collect();
-        self.set(object, Kind::Tombstone, Zeroizing::new(Tombstone::new(parents).encode()?))
-    }
-
-    /// Takes the object, or its tombstone, out of the dataset altogether. Other devices then have to fetch all of it.
-    pub fn purge(&mut self, object: ObjectId) -> &mut Self {
-        self.changes.insert(object, None);
-        self
-    }
-
-    /// How many objects the change touches.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.changes.len()
-    }
-
-    /// Whether it touches none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
-    }
-
-    /// Seals everything for the next number and signs the next head.
-    ///
-    /// # Errors
-    /// [`SealError::NotAccepted`] when the state's freshness is unknown and was not accepted; [`SealError::NoKey`],
-    /// [`SealError::Exhausted`].
-    pub fn sign(self, keys: &EpochKeys, now: Timestamp, rng: &mut impl CryptoRng) -> Result<SignedPart, SealError> {
-        let Replica { store, dataset, ref head, ref entries, .. } = *self.replica;
-        if !self.replica.is_accepted() {
-            return Err(SealError::NotAccepted);
-        }
-        let seq = head.as_ref().map_or(Some(Seq::FIRST), |head| head.seq().next()).ok_or(SealError::Exhausted)?;
-        let epoch = keys.current().ok_or(SealError::NoKey)?;
-        let key = keys.key(epoch).ok_or(SealError::NoKey)?;
-        let seed = keys.head_seed(epoch).ok_or(SealError::NoKey)?;
-        let min_suite = head.as_ref().map_or(SUITE, Head::min_suite);
-        if head.as_ref().is_some_and(|head| head.epoch() > epoch) || min_suite > SUITE {
-            return Err(SealError::NoKey);
-        }
-        let mut puts = Vec::with_capacity(self.changes.len());
-        let mut removes = Vec::new();
-        let mut changes = Vec::with_capacity(self.changes.len());
-        for (object, change) in &self.changes {
-            let Some((kind, payload)) = change else {
-                removes.push(*object);
-                changes.push((*object, None));
-                continue;
-            };
-            let at = Address { store, dataset, object: *object, seq };
-            let bytes = container::seal(&key.object_key(object), &at, *kind, payload, rng)?;
-            let entry = Entry::new(*object, seq, kind.number(), Digest::from_bytes(sha256(&bytes)));
-            changes.push((*object, Some(entry)));
-            puts.push(SealedObject { entry, bytes });
-        }
-        let entries = merge(entries, changes).ok_or(SealError::Exhausted)?;
-        let claims = Claims {
-            store,
-            dataset,
-            seq,
-            prev: head.as_ref().map(|head| *head.hash()),
-            root: root_of_sorted(&entries),
-            count: u64::try_from(entries.len()).map_err(|_| SealError::Exhausted)?,
-            epoch,
-            commitment: Digest::from_bytes(*key.commitment(&store, &dataset).as_bytes()),
-            time: now,
-            min_suite,
-        };
-        let (head_bytes, head) = claims.sign(&seed.signer())?;
-        Ok(SignedPart { dataset, head, head_bytes, puts, removes, entries })
-    }
-
-    fn set(&mut self, object: ObjectId, kind: Kind, payload: Zeroizing<Vec<u8>>) -> Result<&mut Self, PayloadError> {
-        // The keyring has its place, and nothing else goes there.
-        let is_keyring_place = self.replica.dataset == DatasetId::META && object == ObjectId::KEYRING;
-        if payload.len() > kind.limit() || (kind == Kind::Keyring) != is_keyring_place {
-            return Err(PayloadError::Limit);
-        }
-        self.changes.insert(object, Some((kind, payload)));
-        Ok(self)
-    }
-}
-
-type Payload = (Kind, Zeroizing<Vec<u8>>);
-
-/// Prints the number of changes.
-impl fmt::Debug for Draft<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draft").field("changes", &self.changes.len()).finish_non_exhaustive()
-    }
-}
-
-/// An object to be sent.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedObject {
-    entry: Entry,
-    bytes: Vec<u8>,
-}
-
-impl SealedObject {
-    /// Its id, number, kind and hash.
-    #[must_use]
-    pub const fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// Prints the length.
-impl fmt::Debug for SealedObject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedObject").field("len", &self.bytes.len()).finish_non_exhaustive()
-    }
-}
-
-/// What to send to the host for one dataset; once the host committed it, [`Replica::committed`] takes it over.
-///
-/// ```compile_fail
-/// fn twice(mut replica: deedbox_record::Replica, part: deedbox_record::SignedPart) {
-///     let _ = replica.committed(part);
-///     let _ = replica.committed(part); // it was taken over already
-/// }
-/// ```
-#[must_use = "nothing is written until the host commits it"]
-pub struct SignedPart {
-    dataset: DatasetId,
-    head: Head,
-    head_bytes: Vec<u8>,
-    puts: Vec<SealedObject>,
-    removes: Vec<ObjectId>,
-    entries: Vec<Entry>,
-}
-
-impl SignedPart {
-    /// The dataset.
-    #[must_use]
-    pub const fn dataset(&self) -> &DatasetId {
-        &self.dataset
-    }
-
-    /// SHA-256 of the head that must be in force; `None` for the first.
-    #[must_use]
-    pub const fn expect(&self) -> Option<&Digest> {
-        self.head.prev()
-    }
-
-    /// The new head.
-    #[must_use]
-    pub const fn head(&self) -> &Head {
-        &self.head
-    }
-
-    /// The new head's bytes.
-    #[must_use]
-    pub fn head_bytes(&self) -> &[u8] {
-        &self.head_bytes
-    }
-
-    /// Objects to write.
-    #[must_use]
-    pub fn puts(&self) -> &[SealedObject] {
-        &self.puts
-    }
-
-    /// Objects to take out.
-    #[must_use]
-    pub fn removes(&self) -> &[ObjectId] {
-        &self.removes
-    }
-}
-
-/// Prints counts.
-impl fmt::Debug for SignedPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignedPart")
-            .field("head", &self.head)
-            .field("puts", &self.puts.len())
-            .field("removes", &self.removes.len())
-            .finish_non_exhaustive()
-    }
-}
-
 struct State {
     head: Head,
     entries: Vec<Entry>,
     freshness: Freshness,
 }
 
-type Change = (ObjectId, Option<Entry>);
+pub(crate) type Change = (ObjectId, Option<Entry>);
 
 /// Entries with changes, in the order of ids; `None` when an object is changed twice.
-fn merge(entries: &[Entry], mut changes: Vec<Change>) -> Option<Vec<Entry>> {
+pub(crate) fn merge_entries(entries: &[Entry], mut changes: Vec<Change>) -> Option<Vec<Entry>> {
     changes.sort_unstable_by_key(|(object, _)| *object);
     if !changes.is_sorted_by(|(one, _), (next, _)| one < next) {
         return None;
@@ -654,7 +455,7 @@ fn merge(entries: &[Entry], mut changes: Vec<Change>) -> Option<Vec<Entry>> {
 
 /// How many heads a host keeps.
 const KEPT_HEADS: usize = 4_096;
-const SUITE: u64 = 1;
+pub(crate) const SUITE: u64 = 1;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

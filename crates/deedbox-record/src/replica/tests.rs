@@ -1,28 +1,28 @@
 use alloc::{format, string::String, vec};
 
 use deedbox_cbor::{ItemBuf, Limits};
-use deedbox_model::StoreId;
+use deedbox_model::{StoreId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Granularity, HostShare, Root};
+use crate::{Granularity, HostShare, Keyring, PayloadError, Record, Root, SealError, Tombstone, head::Claims};
 
-fn id(n: u8) -> ObjectId {
+pub(crate) fn id(n: u8) -> ObjectId {
     ObjectId::from_bytes([n; 16])
 }
 
-fn record(text: &str) -> Record {
+pub(crate) fn record(text: &str) -> Record {
     let value = [&[0x78, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     let value = if text.len() < 24 { [&[0x60 | value[1]], text.as_bytes()].concat() } else { value };
     Record::new("text", 1, "a.name", ItemBuf::parse(&value, &Limits::new(500)).unwrap()).unwrap()
 }
 
-fn text_of(opened: &Opened) -> String {
+pub(crate) fn text_of(opened: &Opened) -> String {
     Record::decode(opened.payload()).unwrap().value().as_item().as_str().unwrap().into()
 }
 
-fn keyring() -> Keyring {
+pub(crate) fn keyring() -> Keyring {
     let rng = &mut SeededRng::new(1);
     let mut keyring = Keyring::generate(rng);
     for n in [1, 2] {
@@ -32,18 +32,18 @@ fn keyring() -> Keyring {
     keyring
 }
 
-type Content = BTreeMap<ObjectId, (Seq, u8, Vec<u8>)>;
+pub(crate) type Content = BTreeMap<ObjectId, (Seq, u8, Vec<u8>)>;
 
 /// A host as it should be, with every state it ever had.
 #[derive(Default)]
-struct Host {
-    heads: Vec<Vec<u8>>,
+pub(crate) struct Host {
+    pub(crate) heads: Vec<Vec<u8>>,
     /// After each head: objects with number, kind and bytes.
-    states: Vec<Content>,
+    pub(crate) states: Vec<Content>,
 }
 
 impl Host {
-    fn commit(&mut self, part: &SignedPart) {
+    pub(crate) fn commit(&mut self, part: &SignedPart) {
         let mut state = self.states.last().cloned().unwrap_or_default();
         for put in part.puts() {
             let entry = put.entry();
@@ -57,7 +57,7 @@ impl Host {
     }
 
     /// Heads `from..`, at least the newest, and the whole content.
-    fn answer(&self, from: usize) -> (Vec<&[u8]>, Vec<ChangedObject<'_>>) {
+    pub(crate) fn answer(&self, from: usize) -> (Vec<&[u8]>, Vec<ChangedObject<'_>>) {
         let from = from.min(self.heads.len() - 1);
         let heads = self.heads[from..].iter().map(Vec::as_slice).collect();
         let puts = self.states.last().unwrap().iter();
@@ -500,9 +500,9 @@ proptest! {
             };
         }
         let want: Vec<_> = map.into_iter().map(|(n, kind)| entry(n, kind)).collect();
-        prop_assert_eq!(merge(&entries, list.clone()), Some(want));
+        prop_assert_eq!(merge_entries(&entries, list.clone()), Some(want));
         if let Some(first) = list.first() {
-            prop_assert_eq!(merge(&entries, vec![*first, *first]), None);
+            prop_assert_eq!(merge_entries(&entries, vec![*first, *first]), None);
         }
     }
 }
