@@ -399,6 +399,11 @@ pub(crate) struct Date {
 }
 
 impl Date {
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn from_secs(whole: i64) -> Self {
+        Self { whole, rest: 0.0 }
+    }
+
     pub(crate) fn read(item: Item<'_>) -> Result<Self, ClaimsError> {
         if let Some(whole) = item.as_i64() {
             return Ok(Self { whole, rest: 0.0 });

@@ -1,4 +1,4 @@
-//! The COSE_Sign1 around both kinds of token.
+//! The COSE_Sign1 around every kind of token.
 
 use deedbox_cbor::Item;
 use deedbox_cose::{Algorithm, CoseError, Sign1, Sign1Rules, Unverified, Verifier as _, VerifyKey};
@@ -14,8 +14,9 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    pub(crate) fn parse(bytes: &'a [u8], understood: &'static [i64]) -> Result<Self, VerifyError> {
-        let rules = Sign1Rules::STRICT.max_len(profile::MAX_TOKEN).understood(understood);
+    /// Reads one of at most `max_len` bytes.
+    pub(crate) fn parse(bytes: &'a [u8], understood: &'static [i64], max_len: usize) -> Result<Self, VerifyError> {
+        let rules = Sign1Rules::STRICT.max_len(max_len).understood(understood);
         Ok(Self { sign1: Sign1::parse(bytes, &rules)? })
     }
 
@@ -34,6 +35,11 @@ impl<'a> Envelope<'a> {
     /// The protected value, else the unprotected one.
     pub(crate) fn either(&self, label: i64) -> Option<Item<'a>> {
         self.protected(label).or_else(|| self.unprotected(label))
+    }
+
+    /// The key id, protected or not, which is a byte string where it is there.
+    pub(crate) fn kid(&self) -> Result<Option<&'a [u8]>, HeaderError> {
+        self.either(profile::KID).map(|kid| kid.as_bytes().ok_or(HeaderError::Kid)).transpose()
     }
 
     pub(crate) fn payload(&self) -> &'a [u8] {

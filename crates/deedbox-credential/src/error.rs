@@ -138,6 +138,8 @@ pub enum Limit {
     Depth,
     /// Disclosures of one token.
     Disclosures,
+    /// Bytes of a status list after inflating.
+    Inflated,
     /// Levels of the assembled claims.
     Levels,
 }
@@ -148,6 +150,7 @@ impl Limit {
             Self::Bytes => "bytes",
             Self::Depth => "nested containers",
             Self::Disclosures => "disclosures",
+            Self::Inflated => "inflated bytes",
             Self::Levels => "levels of claims",
         }
     }
@@ -183,6 +186,7 @@ impl Limit {
             Self::Bytes => "Limit.Bytes",
             Self::Depth => "Limit.Depth",
             Self::Disclosures => "Limit.Disclosures",
+            Self::Inflated => "Limit.Inflated",
             Self::Levels => "Limit.Levels",
         }
     }
@@ -223,6 +227,8 @@ faults! {
         ReservedTag = "a tag that is reserved for the time before issuance",
         /// `status` is not a reference to a status list.
         Status = "`status` is not a status list reference",
+        /// The status list of a status list token has another shape.
+        StatusList = "not a status list",
         /// A registered claim has another type.
         Type(i64) = "claim {0} has another type",
     }
@@ -319,7 +325,7 @@ faults! {
         Absent = "the credential has no status",
         /// The list does not inflate.
         Inflate = "the status list does not inflate",
-        /// The index is beyond the list.
+        /// The index is beyond the list. Whoever issued the credential or the list made a mistake; it is not accepted.
         OutOfRange = "the index is beyond the status list",
         /// A status of the application's own.
         Other(u8) = "status {0}",
@@ -446,6 +452,41 @@ impl IssueError {
             Self::Signer => "Signer",
             Self::Times => "Times",
             Self::TooLong => "TooLong",
+        }
+    }
+}
+
+/// Why a status was not given, set or restored. Nothing was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatusListError {
+    /// A revoked entry stays so. Issue a new credential instead.
+    #[error("a revoked entry stays revoked")]
+    Final,
+    /// Every index was given out. Start a list at another URI.
+    #[error("every index is used")]
+    Full,
+    /// No such index.
+    #[error("the index is beyond the list")]
+    OutOfRange,
+    /// What was stored does not fit the number of entries.
+    #[error("the stored state has another length")]
+    State,
+    /// The status needs more bits than an entry of this list has.
+    #[error("the status needs more bits")]
+    TooWide,
+}
+
+impl StatusListError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Final => "Final",
+            Self::Full => "Full",
+            Self::OutOfRange => "OutOfRange",
+            Self::State => "State",
+            Self::TooWide => "TooWide",
         }
     }
 }

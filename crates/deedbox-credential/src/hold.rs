@@ -13,6 +13,7 @@ use crate::{
     error::{ClaimsError, HolderError, PresentError, VerifyError},
     issue::write_sd_claims,
     profile,
+    status::StatusSource,
     trust::TrustStore,
     verify::{Audience, Clock, Nonce, SdCwt, assemble, check_length},
 };
@@ -96,8 +97,7 @@ impl HeldCredential {
         Self::check(bytes, policy, |token, holder_key| {
             token.verify_issuer(trust)?;
             let holder_key = holder_key()?;
-            let clock = Clock { now: i128::from(now.secs()), leeway: i128::from(policy.leeway_secs) };
-            clock.check_credential(&token.registered)?;
+            Clock::new(now, policy.leeway_secs).check_credential(&token.registered)?;
             Ok(holder_key)
         })
     }
@@ -188,6 +188,12 @@ impl HeldCredential {
     #[must_use]
     pub fn status(&self) -> Option<&StatusReference> {
         self.status.as_ref()
+    }
+
+    /// Whose status list says whether it is still valid, if it has a status.
+    #[must_use]
+    pub fn status_source(&self) -> Option<StatusSource> {
+        Some(StatusSource::new(&self.iss, self.status.as_ref()?))
     }
 
     /// The key that it is bound to.

@@ -44,6 +44,8 @@
 //!   mark the copy. [`HeldCredential::select`] shows what a choice would reveal; [`HeldCredential::present`] signs it.
 //! - A **verifier** makes one [`Challenge`] a try. [`Verifier::verify`] uses it up and gives a [`Presentation`]; its claims
 //!   are read only after its status was dealt with, from [`Accepted`].
+//! - An issuer takes a credential back by a status list: [`StatusAllocator`], [`StatusListBuilder`]. A verifier reads it as a
+//!   [`StatusList`] and accepts by [`Presentation::accept_listed`].
 //! - [`TrustStore`] says which keys speak for which issuer. Nothing is fetched.
 //!
 //! # What must never be reused
@@ -57,8 +59,9 @@
 //! - Two presentations of one credential can be linked by those who compare notes: signature, digests and holder key are the
 //!   same. Issuer and verifier who compare notes know the person.
 //! - Claims are as true as the issuer is; a person can lend their key.
-//! - This version reads no status lists: a credential that names one is refused ([`StatusError::Uri`]), because its status
-//!   can't be checked. Trust lists, batches against linking and queries are to come.
+//! - A status list is as old as its issuer lets it be; whoever fetches it from the issuer shows that a credential of this
+//!   list was used, and when.
+//! - Trust lists, batches against linking and queries are to come.
 //!
 //! # Features
 //!
@@ -75,9 +78,11 @@ mod disclosure;
 mod envelope;
 mod error;
 mod hold;
+mod inflate;
 mod issue;
 mod profile;
 mod redact;
+mod status;
 #[cfg(any(test, feature = "test-util"))]
 pub mod test_util;
 #[cfg(test)]
@@ -88,11 +93,16 @@ mod verify;
 pub use claims::{Assured, Claim, ClaimPath, Claims, Segment, StatusReference, Vct};
 pub use error::{
     BindingError, ClaimError, ClaimSetError, ClaimsError, DisclosureError, ForPeer, HeaderError, HolderError,
-    IssueError, Limit, PolicyError, PresentError, SignedBy, StatusError, TimeError, TrustError, VerifyError,
+    IssueError, Limit, PolicyError, PresentError, SignedBy, StatusError, StatusListError, TimeError, TrustError,
+    VerifyError,
 };
 pub use hold::{AcceptPolicy, HeldCredential, PreparedPresentation, Selection};
 pub use issue::{CredentialTemplate, IssuedCredential, Issuer, PreparedCredential, Rounding};
 pub use redact::{ClaimArray, ClaimKey, ClaimMap, ClaimSet, ClaimSetBuilder, ClaimValue};
+pub use status::{
+    FetchedStatusList, PreparedStatusList, Status, StatusAllocator, StatusBits, StatusList, StatusListBuilder,
+    StatusSource,
+};
 pub use trust::{IssuerKey, KeyState, TrustStore};
 pub use verify::{
     Accepted, Audience, Challenge, Nonce, Presentation, StatusPolicy, UnverifiedHint, VctPolicy, Verifier,

@@ -1,5 +1,5 @@
 //! All that a draft may still change: labels, registered numbers and limits of the SD-CWT profile
-//! (draft-ietf-spice-sd-cwt-07).
+//! (draft-ietf-spice-sd-cwt-07) and of status lists (draft-ietf-oauth-status-list).
 
 /// COSE header: algorithm.
 pub(crate) const ALG: i64 = 1;
@@ -72,6 +72,21 @@ pub(crate) const STATUS_IDX: &str = "idx";
 /// Member of `status_list`: the list's URI.
 pub(crate) const STATUS_URI: &str = "uri";
 
+/// `typ` of a status list token.
+pub(crate) const TYP_STATUS_LIST: &str = "application/statuslist+cwt";
+/// Claim of a status list token: the list.
+pub(crate) const STATUS_LIST_CLAIM: i64 = 65533;
+/// Claim of a status list token: seconds for which it may be kept.
+pub(crate) const TTL: i64 = 65534;
+/// Member of a status list: bits of an entry.
+pub(crate) const LIST_BITS: &str = "bits";
+/// Member of a status list: the entries, deflated.
+pub(crate) const LIST_LST: &str = "lst";
+/// Member of a status list: where all lists of the issuer are found; not used.
+pub(crate) const LIST_AGGREGATION_URI: &str = "aggregation_uri";
+/// Header labels that a status list's reader understands.
+pub(crate) const UNDERSTOOD_STATUS_LIST: &[i64] = &[ALG, KID, TYP];
+
 /// The map key under which a map's redacted entries stand, a simple value.
 pub(crate) const REDACTED_KEYS: u8 = 59;
 /// The tag of a redacted array element.
@@ -89,6 +104,14 @@ pub(crate) const DIGEST_LEN: usize = 32;
 pub(crate) const MAX_LABEL: usize = 255;
 /// Longest token, SD-CWT or KBT.
 pub(crate) const MAX_TOKEN: usize = 262_144;
+/// Longest status list token.
+pub(crate) const MAX_STATUS_TOKEN: usize = 4 << 20;
+/// Longest status list, inflated.
+pub(crate) const MAX_INFLATED: usize = 16 << 20;
+/// Entries of a status list, unless said otherwise.
+pub(crate) const STATUS_ENTRIES: u64 = 1 << 20;
+/// Seconds for which a status list without `exp` and `ttl` may be kept.
+pub(crate) const STATUS_KEPT_SECS: u64 = 86_400;
 /// Most disclosures in one token.
 pub(crate) const MAX_DISCLOSURES: usize = 2_048;
 /// Most levels of the assembled claims.

@@ -6,11 +6,13 @@ use alloc::{boxed::Box, collections::BTreeSet, string::String, vec::Vec};
 use deedbox_cbor::{Item, Limits, Order, Writer};
 use deedbox_cose::{Signer, VerifyKey};
 use deedbox_crypto::hash;
+use deedbox_model::Timestamp;
 use rand_core::Rng;
 
 use crate::{
-    AcceptPolicy, ClaimArray, ClaimMap, ClaimPath, ClaimValue, Claims, IssuerKey, KeyState, Presentation, Segment,
-    TrustStore, Vct, VerifyError, disclosure::Tree, profile,
+    AcceptPolicy, ClaimArray, ClaimMap, ClaimPath, ClaimValue, Claims, FetchedStatusList, IssuerKey, KeyState,
+    Presentation, Segment, StatusList, StatusSource, TrustStore, Vct, VerifyError, disclosure::Tree, profile,
+    verify::Clock,
 };
 
 /// One entry of a trust list, as a vector file gives it.
@@ -35,13 +37,53 @@ pub struct Listed {
 
 /// Puts an entry into the store as it is, beside all others.
 pub fn add_listed(store: &mut TrustStore, listed: Listed) {
+    add(store, listed, |key| key);
+}
+
+fn add(store: &mut TrustStore, listed: Listed, usage: fn(IssuerKey) -> IssuerKey) {
     let Listed { iss, kid, key, state, not_before, not_after, types } = listed;
     let key = IssuerKey::new(key).with_kid(kid).in_state(state).listed(not_before, not_after);
     let key = match types {
         Some(types) => key.with_types(types),
         None => key,
     };
-    store.add_listed(&iss, key);
+    store.add_listed(&iss, usage(key));
+}
+
+/// Puts a status key into the store as it is.
+pub fn add_status_key(store: &mut TrustStore, listed: Listed) {
+    add(store, listed, IssuerKey::for_status_lists);
+}
+
+/// A status list that nobody signed: the map `{"bits", "lst"}`, inflated to at most `max` bytes.
+///
+/// # Errors
+/// [`VerifyError`] of stages `cbor`, `claims`, `status`, `limit`.
+pub fn unsigned_status_list(list: &[u8], max: usize) -> Result<StatusList, VerifyError> {
+    StatusList::unsigned_for_testing_only(list, max)
+}
+
+/// Verifies a status list token with any leeway and any limit.
+///
+/// # Errors
+/// [`VerifyError`].
+pub fn status_list(
+    fetched: FetchedStatusList<'_>,
+    source: &StatusSource,
+    trust: &TrustStore,
+    now: Timestamp,
+    leeway_secs: u64,
+    max: usize,
+) -> Result<StatusList, VerifyError> {
+    StatusList::check(fetched, source, trust, &Clock::new(now, leeway_secs), max)
+}
+
+/// Looks up one entry as a verifier does.
+///
+/// # Errors
+/// [`VerifyError`] of stage `status` for every entry but a valid one.
+pub fn require_valid(list: &StatusList, idx: u64) -> Result<(), VerifyError> {
+    Ok(list.require_valid(idx)?)
 }
 
 /// A holder that takes credentials of any key.

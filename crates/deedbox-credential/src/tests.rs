@@ -13,6 +13,7 @@ use crate::{test_util::raw_sign1, *};
 mod bad_tokens;
 mod engine;
 mod holder;
+mod listed;
 mod privacy;
 mod times;
 mod trusted;

@@ -39,12 +39,21 @@ impl TrustStore {
     pub fn pin_issuer(&mut self, iss: &str, key: impl Into<IssuerKey>) -> &mut Self {
         let key = key.into();
         let entry = self.entry(iss);
-        match entry.keys.iter_mut().find(|known| known.kid == key.kid && known.key == key.key) {
+        let same = |known: &&mut IssuerKey| known.kid == key.kid && known.key == key.key && known.usage == key.usage;
+        match entry.keys.iter_mut().find(same) {
             Some(known) if known.state == KeyState::Compromised => {}
             Some(known) => *known = key,
             None => entry.keys.push(key),
         }
         self
+    }
+
+    /// Trusts `key` for status lists of `iss`, as [`pin_issuer`](Self::pin_issuer) does for credentials.
+    ///
+    /// # Security
+    /// Whoever holds the private key can call every credential of this issuer valid.
+    pub fn pin_status_key(&mut self, iss: &str, key: impl Into<IssuerKey>) -> &mut Self {
+        self.pin_issuer(iss, IssuerKey { usage: KeyUse::StatusLists, ..key.into() })
     }
 
     /// Adds a key as a list would, with any state and beside any other.
@@ -65,30 +74,27 @@ impl TrustStore {
         &mut self.issuers[at]
     }
 
-    /// The keys that a token's signature may be checked with, of which there is at least one.
+    /// The keys that the signature of a token of `iss` may be checked with, of which there is at least one.
     pub(crate) fn candidates<'s>(
         &'s self,
         iss: &str,
-        kid: Option<&[u8]>,
-        algorithm: Algorithm,
-        vct: Option<&VctKind<'_>>,
-        iat: Option<Date>,
-    ) -> Result<impl Iterator<Item = &'s VerifyKey>, VerifyError> {
+        wanted: &Wanted<'_>,
+    ) -> Result<impl Iterator<Item = &'s VerifyKey> + use<'s>, VerifyError> {
         let at = self
             .issuers
             .binary_search_by(|known| known.iss.as_str().cmp(iss))
             .map_err(|_| TrustError::UnknownIssuer)?;
         let issuer = self.issuers.get(at).ok_or(TrustError::UnknownIssuer)?;
         let mut keys: Vec<&IssuerKey> = issuer.keys.iter().collect();
-        keys.retain(|key| kid.is_none_or(|kid| key.kid == kid));
+        keys.retain(|key| key.usage == wanted.usage && wanted.kid.is_none_or(|kid| key.kid == kid));
         if keys.is_empty() {
             return Err(TrustError::UnknownKey.into());
         }
-        keys.retain(|key| key.key.algorithm() == algorithm);
+        keys.retain(|key| key.key.algorithm() == wanted.algorithm);
         if keys.is_empty() {
             return Err(HeaderError::AlgNotOfKey.into());
         }
-        keys.retain(|key| key.is_usable(vct, iat));
+        keys.retain(|key| key.is_usable(wanted.vct, wanted.iat));
         if keys.is_empty() {
             return Err(TrustError::KeyNotUsable.into());
         }
@@ -103,11 +109,28 @@ impl fmt::Debug for TrustStore {
     }
 }
 
+/// What a token asks of the key that signed it.
+pub(crate) struct Wanted<'a> {
+    pub(crate) kid: Option<&'a [u8]>,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) usage: KeyUse,
+    pub(crate) vct: Option<&'a VctKind<'a>>,
+    pub(crate) iat: Option<Date>,
+}
+
+/// What a key signs; none signs both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyUse {
+    Credentials,
+    StatusLists,
+}
+
 /// A key of an issuer, and what it may be used for.
 #[derive(Debug, Clone)]
 pub struct IssuerKey {
     key: VerifyKey,
     kid: Vec<u8>,
+    usage: KeyUse,
     state: KeyState,
     not_before: Option<i64>,
     not_after: Option<i64>,
@@ -131,7 +154,15 @@ impl IssuerKey {
     #[must_use]
     pub fn new(key: VerifyKey) -> Self {
         let kid = key.thumbprint().as_bytes().to_vec();
-        Self { key, kid, state: KeyState::Active, not_before: None, not_after: None, types: None }
+        Self {
+            key,
+            kid,
+            usage: KeyUse::Credentials,
+            state: KeyState::Active,
+            not_before: None,
+            not_after: None,
+            types: None,
+        }
     }
 
     /// Another key id than the thumbprint.
@@ -162,6 +193,11 @@ impl IssuerKey {
     #[must_use]
     pub fn in_state(self, state: KeyState) -> Self {
         Self { state, ..self }
+    }
+
+    #[cfg(any(test, feature = "test-util"))]
+    pub(crate) fn for_status_lists(self) -> Self {
+        Self { usage: KeyUse::StatusLists, ..self }
     }
 
     #[cfg(any(test, feature = "test-util"))]

@@ -18,7 +18,8 @@ use crate::{
         VerifyError,
     },
     profile,
-    trust::TrustStore,
+    status::{FetchedStatusList, StatusList, StatusSource},
+    trust::{KeyUse, TrustStore, Wanted},
 };
 
 /// Who a presentation is for: the name that a verifier goes by, usually a URI. Compared byte for byte.
@@ -206,8 +207,7 @@ impl<'t> Verifier<'t> {
         let holder_key = token.holder_key()?;
         binding.verify_signature(&holder_key)?;
         let bound = binding.check(&self.audience, &challenge.nonce)?;
-        let clock = Clock { now: i128::from(now.secs()), leeway: i128::from(self.leeway_secs) };
-        clock.check_bound(&token.registered, &bound, challenge.max_age_secs)?;
+        Clock::new(now, self.leeway_secs).check_bound(&token.registered, &bound, challenge.max_age_secs)?;
         let SdCwt { registered, tree, sd_claims, .. } = token;
         let claims = assemble(&tree.join(sd_claims)?)?;
         if !registered.is_for(self.audience.as_str()) {
@@ -222,6 +222,7 @@ impl<'t> Verifier<'t> {
                 (StatusPolicy::ShortLived { max_secs }, Some(exp), Some(iat)) => exp.exceeds_by_at_most(iat, max_secs),
                 _ => false,
             },
+            leeway_secs: self.leeway_secs,
             accepted: Accepted {
                 claims,
                 iss: registered.iss.to_owned(),
@@ -229,6 +230,19 @@ impl<'t> Verifier<'t> {
                 digest: Digest::from_bytes(hash::sha256(kbt)),
             },
         })
+    }
+
+    /// Verifies a status list token as [`StatusList::verify`] does, with this verifier's trust and leeway.
+    ///
+    /// # Errors
+    /// [`VerifyError`].
+    pub fn verify_status_list(
+        &self,
+        fetched: FetchedStatusList<'_>,
+        source: &StatusSource,
+        now: Timestamp,
+    ) -> Result<StatusList, VerifyError> {
+        StatusList::check(fetched, source, self.trust, &Clock::new(now, self.leeway_secs), profile::MAX_INFLATED)
     }
 }
 
@@ -264,6 +278,12 @@ impl UnverifiedHint {
     pub fn unverified_status(&self) -> Option<&StatusReference> {
         self.status.as_ref()
     }
+
+    /// Whose list that would be: to fetch it, if this is an issuer and a place that one would ask anyway.
+    #[must_use]
+    pub fn unverified_source(&self) -> Option<StatusSource> {
+        Some(StatusSource::new(&self.iss, self.status.as_ref()?))
+    }
 }
 
 impl fmt::Debug for UnverifiedHint {
@@ -278,7 +298,7 @@ impl fmt::Debug for UnverifiedHint {
 /// Made by [`Verifier::verify`] alone:
 ///
 /// ```compile_fail
-/// let forged = deedbox_credential::Presentation { status: None, short_lived: true, accepted: todo!() };
+/// let forged = deedbox_credential::Presentation { status: None, short_lived: true, leeway_secs: 0, accepted: todo!() };
 /// ```
 ///
 /// It can't be copied, and its claims can't be read before it is accepted:
@@ -296,6 +316,7 @@ pub struct Presentation {
     accepted: Accepted,
     status: Option<StatusReference>,
     short_lived: bool,
+    leeway_secs: u64,
 }
 
 impl Presentation {
@@ -303,6 +324,24 @@ impl Presentation {
     #[must_use]
     pub fn status(&self) -> Option<StatusReference> {
         self.status.clone()
+    }
+
+    /// Whose status list is to be asked, if it has a status.
+    #[must_use]
+    pub fn status_source(&self) -> Option<StatusSource> {
+        Some(StatusSource::new(&self.accepted.iss, self.status.as_ref()?))
+    }
+
+    /// Accepts a credential with a status, if `list` is that of its issuer and URI, fresh, and says that it is valid.
+    ///
+    /// # Errors
+    /// [`StatusError::Revoked`], [`StatusError::Suspended`], [`StatusError::Other`]; [`StatusError::OutOfRange`];
+    /// [`StatusError::Uri`] for another list; [`StatusError::Absent`] for a credential without status; [`TimeError`] for a list
+    /// that is too old by now.
+    pub fn accept_listed(self, list: &StatusList, now: Timestamp) -> Result<Accepted, VerifyError> {
+        let reference = self.status.as_ref().ok_or(StatusError::Absent)?;
+        list.allows(&self.accepted.iss, reference, &Clock::new(now, self.leeway_secs))?;
+        Ok(self.accepted)
     }
 
     /// Accepts a credential without status, where the policy allows it.
@@ -394,7 +433,7 @@ struct Bound {
 impl<'a> KeyBinding<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, VerifyError> {
         check_length(bytes)?;
-        let envelope = Envelope::parse(bytes, profile::UNDERSTOOD_KBT)?;
+        let envelope = Envelope::parse(bytes, profile::UNDERSTOOD_KBT, profile::MAX_TOKEN)?;
         envelope.algorithm()?;
         let typ = envelope.protected(profile::TYP).ok_or(HeaderError::Typ)?;
         if typ.as_u64() != Some(profile::TYP_KBT) && typ.as_str() != Some(profile::TYP_KBT_TEXT) {
@@ -450,7 +489,7 @@ pub(crate) struct SdCwt<'a> {
 
 impl<'a> SdCwt<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, VerifyError> {
-        let envelope = Envelope::parse(bytes, profile::UNDERSTOOD_SD_CWT)?;
+        let envelope = Envelope::parse(bytes, profile::UNDERSTOOD_SD_CWT, profile::MAX_TOKEN)?;
         let kid = Self::check_headers(&envelope)?;
         let payload = read_payload(envelope.payload())?;
         let map = payload.as_map().ok_or(ClaimsError::NotAMap)?;
@@ -470,10 +509,7 @@ impl<'a> SdCwt<'a> {
         if envelope.protected(profile::SD_ALG).is_some_and(|alg| alg.as_i64() != Some(profile::SD_ALG_SHA256)) {
             return Err(HeaderError::SdAlg);
         }
-        let kid = match envelope.either(profile::KID) {
-            Some(kid) => Some(kid.as_bytes().ok_or(HeaderError::Kid)?),
-            None => None,
-        };
+        let kid = envelope.kid()?;
         if envelope.either(profile::CWT_CLAIMS).is_some() {
             return Err(HeaderError::CwtClaims);
         }
@@ -492,8 +528,9 @@ impl<'a> SdCwt<'a> {
     /// Steps 7 and 8.
     pub(crate) fn verify_issuer(&self, trust: &TrustStore) -> Result<(), VerifyError> {
         let Registered { iss, ref vct, iat, .. } = self.registered;
-        let keys = trust.candidates(iss, self.kid, self.envelope.algorithm()?, vct.as_ref(), iat)?;
-        if self.envelope.is_signed_by(keys) { Ok(()) } else { Err(SignedBy::Issuer.into()) }
+        let algorithm = self.envelope.algorithm()?;
+        let wanted = Wanted { kid: self.kid, algorithm, usage: KeyUse::Credentials, vct: vct.as_ref(), iat };
+        if self.envelope.is_signed_by(trust.candidates(iss, &wanted)?) { Ok(()) } else { Err(SignedBy::Issuer.into()) }
     }
 
     /// Step 9: the one key that the credential is bound to.
@@ -522,6 +559,10 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    pub(crate) fn new(now: Timestamp, leeway_secs: u64) -> Self {
+        Self { now: i128::from(now.secs()), leeway: i128::from(leeway_secs) }
+    }
+
     /// Rules T1 to T3, and the credential's own times.
     pub(crate) fn check_credential(&self, token: &Registered<'_>) -> Result<(), TimeError> {
         check_rules(&own_rules(token))?;
@@ -551,7 +592,7 @@ impl Clock {
         Ok(())
     }
 
-    fn check_begun<const N: usize>(&self, begins: [Option<Date>; N]) -> Result<(), TimeError> {
+    pub(crate) fn check_begun<const N: usize>(&self, begins: [Option<Date>; N]) -> Result<(), TimeError> {
         let late = self.now + self.leeway;
         if begins.into_iter().flatten().any(|begin| begin.compare(late).is_gt()) {
             return Err(TimeError::NotYetValid);
@@ -559,7 +600,7 @@ impl Clock {
         Ok(())
     }
 
-    fn check_not_ended<const N: usize>(&self, ends: [Option<Date>; N]) -> Result<(), TimeError> {
+    pub(crate) fn check_not_ended<const N: usize>(&self, ends: [Option<Date>; N]) -> Result<(), TimeError> {
         let early = self.now - self.leeway;
         if ends.into_iter().flatten().any(|end| end.compare(early).is_le()) {
             return Err(TimeError::Expired);
