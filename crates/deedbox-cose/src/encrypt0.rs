@@ -426,7 +426,7 @@ impl<'a> Sealed<'a> {
         psk: Option<&kem::Psk<'_>>,
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let aad = enc_structure(self.protected, &[]);
-        secret.kem().open(self.enc, info, &aad, self.ciphertext, psk).map_err(|_| OpenError::Rejected)
+        secret.as_xwing().open(self.enc, info, &aad, self.ciphertext, psk).map_err(|_| OpenError::Rejected)
     }
 }
 
@@ -451,7 +451,7 @@ fn seal_any(
     let psk = shared.map(|shared| kem::Psk { psk: shared.key.expose(), id: shared.id });
     let aad = enc_structure(&protected, &[]);
     let (enc, ciphertext) =
-        recipient.kem().seal(info, &aad, plaintext, psk.as_ref(), rng).map_err(|_| SealError::Rejected)?;
+        recipient.as_xwing().seal(info, &aad, plaintext, psk.as_ref(), rng).map_err(|_| SealError::Rejected)?;
     let mut writer = Writer::with_capacity(ciphertext.len() + enc.len() + protected.len() + 32);
     writer.tag(ENCRYPT0).array(3).bytes(&protected);
     writer.map(|map| {

@@ -72,6 +72,8 @@ labels! {
     SIBLING = "deedbox/1 sibling";
     /// The key of a slot.
     SLOT_KEK = "deedbox/1 slot-kek";
+    /// What a credential's PRF is evaluated at, for a slot.
+    SLOT_PRF = "deedbox/1 slot-prf";
     /// HPKE info of a recipient slot.
     SLOT_SEAL = "deedbox/1 slot-seal";
     /// The MAC over a store's header.

@@ -115,7 +115,7 @@ pub enum UnlockError {
     /// The header is older than one this client has seen. Stop, and alert the person.
     #[error("store header was rolled back")]
     HeaderRolledBack,
-    /// No slot or version number is left, or the last slot would go. Nothing was changed.
+    /// No slot, version or epoch is left, no slot would remain, or what was given is beyond the format. Nothing was changed.
     #[error("the header can hold no such change")]
     Limit,
 }
@@ -164,6 +164,51 @@ impl PhraseError {
             Self::Checksum => "Checksum",
             Self::Count => "Count",
             Self::UnknownWord { .. } => "UnknownWord",
+        }
+    }
+}
+
+/// Why shares were not made, read or joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// Two shares have one number. Leave one out and ask another contact.
+    #[error("share {index} is there twice")]
+    Duplicate {
+        /// The number.
+        index: u8,
+    },
+    /// Not 2 to 255 shares, or not 2 to all of them needed. Nothing was made.
+    #[error("no such number of shares")]
+    Limit,
+    /// Not a share of this version. Ask its contact again.
+    #[error("share is malformed")]
+    Malformed,
+    /// A share of another set, made earlier or for another slot. Ask its contact for the right one.
+    #[error("share is of another set")]
+    OtherSet,
+    /// The share and the slot differ in how many shares are needed, or were made: one of them was altered. Ask another contact.
+    #[error("share and slot differ in their numbers")]
+    OtherThreshold,
+    /// Not enough shares. Ask more contacts.
+    #[error("too few shares: {missing} more are needed")]
+    TooFew {
+        /// How many more.
+        missing: usize,
+    },
+}
+
+impl ShareError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Duplicate { .. } => "Duplicate",
+            Self::Limit => "Limit",
+            Self::Malformed => "Malformed",
+            Self::OtherSet => "OtherSet",
+            Self::OtherThreshold => "OtherThreshold",
+            Self::TooFew { .. } => "TooFew",
         }
     }
 }
@@ -396,6 +441,12 @@ mod tests {
             PhraseError::Checksum,
             PhraseError::Count,
             PhraseError::UnknownWord { position: 1 },
+            ShareError::Duplicate { index: 1 },
+            ShareError::Limit,
+            ShareError::Malformed,
+            ShareError::OtherSet,
+            ShareError::OtherThreshold,
+            ShareError::TooFew { missing: 1 },
             PayloadError::Duplicate,
             PayloadError::Limit,
             PayloadError::Malformed,

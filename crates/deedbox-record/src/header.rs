@@ -29,13 +29,17 @@ impl Header {
     /// Makes the header of a new store, version 1.
     ///
     /// # Errors
-    /// [`UnlockError::WeakParameters`], [`UnlockError::ParametersTooCostly`]; [`UnlockError::Limit`] for no slot or more
-    /// than 64.
+    /// [`UnlockError::WeakParameters`], [`UnlockError::ParametersTooCostly`]; [`UnlockError::Limit`] for no slot, more than
+    /// 64, a credential's id beyond its length, or a generator that repeats itself.
     pub fn create(root: &Root, slots: &[NewSlot<'_>], rng: &mut impl CryptoRng) -> Result<Self, UnlockError> {
         if slots.is_empty() || slots.len() > MAX_SLOTS {
             return Err(UnlockError::Limit);
         }
-        let slots = slots.iter().map(|slot| Slot::make(slot, root, rng)).collect::<Result<_, _>>()?;
+        let make = |slot| Slot::make(SlotId::generate(rng), slot, root, rng);
+        let slots = slots.iter().map(make).collect::<Result<Vec<_>, _>>()?;
+        if has_twins(&slots) {
+            return Err(UnlockError::Limit);
+        }
         Self::write(root, 1, slots)
     }
 
@@ -58,9 +62,7 @@ impl Header {
             return None;
         }
         let slots = slots.iter().map(Slot::from_item).collect::<Option<Vec<_>>>()?;
-        let mut ids: Vec<_> = slots.iter().map(|slot| *slot.id()).collect();
-        ids.sort_unstable();
-        if !ids.is_sorted_by(|one, next| one < next) {
+        if has_twins(&slots) {
             return None;
         }
         let version = version.as_u64().filter(|version| *version > 0)?;
@@ -142,12 +144,32 @@ impl Header {
             return Err(UnlockError::Limit);
         }
         let mut slots = self.slots.clone();
-        slots.push(Slot::make(slot, root, rng)?);
-        Self::write(root, self.version.checked_add(1).ok_or(UnlockError::Limit)?, slots)
+        slots.push(Slot::make(SlotId::generate(rng), slot, root, rng)?);
+        self.succeed(root, slots)
+    }
+
+    /// The next version of this header, with that slot made anew: another passphrase, say, or another type. It keeps its
+    /// id and its place; nothing else of it remains, and no object is touched. An old header still opens with the old
+    /// secret, as after [`Header::remove_slot`].
+    ///
+    /// # Errors
+    /// [`UnlockError::HeaderTampered`], [`UnlockError::NoSuchSlot`]; those of [`Header::create`].
+    pub fn replace_slot(
+        &self,
+        root: &Root,
+        slot: &SlotId,
+        by: &NewSlot<'_>,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, UnlockError> {
+        self.authenticate(root)?;
+        let mut slots = self.slots.clone();
+        let place = slots.iter_mut().find(|found| found.id() == slot).ok_or(UnlockError::NoSuchSlot)?;
+        *place = Slot::make(*slot, by, root, rng)?;
+        self.succeed(root, slots)
     }
 
     /// The next version of this header, without that slot. Whoever has its secret and an old header still opens what the
-    /// root secret opens: that ends with a new root only.
+    /// root secret opens: that ends with a new root only, by [`Header::rotate_root`].
     ///
     /// # Errors
     /// [`UnlockError::HeaderTampered`], [`UnlockError::NoSuchSlot`]; [`UnlockError::Limit`] for the last slot.
@@ -157,13 +179,85 @@ impl Header {
         if slots.len() == self.slots.len() {
             return Err(UnlockError::NoSuchSlot);
         }
-        if slots.is_empty() {
+        self.succeed(root, slots)
+    }
+
+    /// The next version of this header, around the next root ([`Root::next`]), and the slots that were dropped.
+    ///
+    /// Slots named in `lost` are dropped: whoever has their secret is to be shut out. Those given in `with` are made anew
+    /// as in [`Header::replace_slot`]. Of the others, recipients' (type 5) are made anew by themselves, for the keys they
+    /// name, and the rest is dropped, for its secrets are not at hand. Ids and order stay.
+    ///
+    /// ```
+    /// # use deedbox_cose::RecipientSecret;
+    /// # use deedbox_model::StoreId;
+    /// # use deedbox_record::{Header, NewSlot, RecoveryPhrase, Root, Unlock};
+    /// # let mut rng = deedbox_testkit::rng::SeededRng::new(1);
+    /// # let root = Root::generate(StoreId::generate(&mut rng), &mut rng);
+    /// # let (phrase, phone, tablet) = (RecoveryPhrase::generate(&mut rng), RecipientSecret::generate(&mut rng)?, RecipientSecret::generate(&mut rng)?);
+    /// let slots = [NewSlot::Phrase(&phrase), NewSlot::Recipient(phone.public()), NewSlot::Recipient(tablet.public())];
+    /// let header = Header::create(&root, &slots, &mut rng)?;
+    /// # let [_, lost, kept] = [0, 1, 2].map(|n| *header.slots()[n].id());
+    ///
+    /// // The phone is lost. Were it not named, the new root would be sealed to it too.
+    /// let new = root.next(&mut rng)?;
+    /// let (header, dropped) = header.rotate_root(&root, &new, &[lost], &[], &mut rng)?;
+    ///
+    /// assert_eq!(dropped.len(), 2); // the phone's, and the phrase's, which was not at hand
+    /// assert!(header.unlock(&kept, &Unlock::Recipient(&tablet)).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`UnlockError::HeaderTampered`]; [`UnlockError::NoSuchSlot`] when the header has not all that are named;
+    /// [`UnlockError::Limit`] when one is named twice, when none would remain, or when `new` is not the root after `old`;
+    /// those of [`Header::create`].
+    ///
+    /// # Security
+    /// Whoever holds the key of a type 5 slot that is not named gets the new root. Objects and keyring stay as they are:
+    /// they need keys that follow from the new root, and new epochs.
+    pub fn rotate_root(
+        &self,
+        old: &Root,
+        new: &Root,
+        lost: &[SlotId],
+        with: &[(SlotId, NewSlot<'_>)],
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Vec<SlotId>), UnlockError> {
+        self.authenticate(old)?;
+        if new.store() != old.store() || Some(new.epoch()) != old.epoch().next() {
+            return Err(UnlockError::Limit);
+        }
+        let mut named: Vec<_> = lost.iter().chain(with.iter().map(|(id, _)| id)).collect();
+        if !named.iter().all(|id| self.slots.iter().any(|slot| slot.id() == *id)) {
+            return Err(UnlockError::NoSuchSlot);
+        }
+        named.sort_unstable();
+        if !named.is_sorted_by(|one, next| one < next) {
+            return Err(UnlockError::Limit);
+        }
+        let (mut slots, mut dropped) = (Vec::with_capacity(self.slots.len()), Vec::new());
+        for slot in &self.slots {
+            let id = *slot.id();
+            let given = with.iter().find(|(named, _)| *named == id).map(|(_, new)| new);
+            let recipient = slot.recipient_key().filter(|_| !lost.contains(&id));
+            match given.or(recipient.as_ref().map(NewSlot::Recipient).as_ref()) {
+                Some(by) => slots.push(Slot::make(id, by, new, rng)?),
+                None => dropped.push(id),
+            }
+        }
+        Ok((self.succeed(new, slots)?, dropped))
+    }
+
+    /// The header after this one, with these slots, if there are any and each has an id of its own.
+    fn succeed(&self, root: &Root, slots: Vec<Slot>) -> Result<Self, UnlockError> {
+        if slots.is_empty() || has_twins(&slots) {
             return Err(UnlockError::Limit);
         }
         Self::write(root, self.version.checked_add(1).ok_or(UnlockError::Limit)?, slots)
     }
 
-    fn write(root: &Root, version: u64, slots: Vec<Slot>) -> Result<Self, UnlockError> {
+    pub(crate) fn write(root: &Root, version: u64, slots: Vec<Slot>) -> Result<Self, UnlockError> {
         let mut writer = Writer::with_capacity(slots.len().saturating_mul(256).saturating_add(128));
         writer.array(7).text(NAME).uint(1);
         root.store().encode(&mut writer);
@@ -190,6 +284,13 @@ impl fmt::Debug for Header {
             .field("slots", &self.slots.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether an id stands twice.
+fn has_twins(slots: &[Slot]) -> bool {
+    let mut ids: Vec<_> = slots.iter().map(|slot| *slot.id()).collect();
+    ids.sort_unstable();
+    !ids.is_sorted_by(|one, next| one < next)
 }
 
 fn mac_of(root: &Root, covered: &[u8]) -> [u8; 32] {

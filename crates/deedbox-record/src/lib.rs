@@ -35,8 +35,9 @@
 //!
 //! # Roles and life
 //!
-//! - [`Root`] is the secret of a store. A [`Header`] wraps it once per [`Slot`], and each slot opens with one secret of the
-//!   person's: a [`Passphrase`] with an [`AccountSecret`], or a [`RecoveryPhrase`].
+//! - [`Root`] is the secret of a store. A [`Header`] wraps it once per [`Slot`], and each slot opens with one secret: a
+//!   [`Passphrase`] with an [`AccountSecret`] or alone, a [`RecoveryPhrase`], an [`OutsideSecret`] such as a security key's,
+//!   the key of another device or a trusted contact, or a [`ThresholdSecret`] joined of contacts' [`Share`]s.
 //! - Root and [`HostShare`] give the keys of the meta dataset, where the [`Keyring`] lies: for every [`Dataset`] a
 //!   [`NameKey`] and its [`EpochKeys`]. A [`DatasetKey`] gives one [`ObjectKey`] per object.
 //! - [`seal`] and [`open`] turn a payload ([`Record`], [`Tombstone`]) into an object and back, at one [`Address`].
@@ -94,7 +95,9 @@ pub use address::Address;
 pub use bundle::{Bundle, BundleBlob, BundleCapability, BundleDataset, BundleMail, BundleWriter, VerifiedBundle};
 pub use container::{Kind, Opened, Prefix, open, open_in_place, peek, seal, seal_into, sealed_length};
 pub use draft::{Draft, Pending, Reseal, SealedObject, SignedPart};
-pub use error::{BundleError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError, UnlockError};
+pub use error::{
+    BundleError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError, ShareError, UnlockError,
+};
 pub use head::{Entry, Freshness, Head, Pin, state_root};
 pub use header::Header;
 pub use key::{DatasetKey, HeadKey, KeyCommitment, NameKey, ObjectKey};
@@ -107,4 +110,6 @@ pub use slot::{
     NewSlot, Passphrase, Slot, SlotId, SlotType, Unlock,
     passphrase::{AccountSecret, PassphraseCost},
     phrase::RecoveryPhrase,
+    prf::OutsideSecret,
+    shamir::{Share, Threshold, ThresholdSecret},
 };

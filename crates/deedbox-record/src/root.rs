@@ -5,7 +5,7 @@ use deedbox_crypto::{kdf, label, secret::SecretBytes, sign::SigningKey};
 use deedbox_model::{Epoch, StoreId};
 use rand_core::CryptoRng;
 
-use crate::{DatasetKey, EpochKeys, key::HeadSeed};
+use crate::{DatasetKey, EpochKeys, SealError, key::HeadSeed};
 
 /// The root secret of one store in one root epoch: everything follows from it and the host's share. It is held by
 /// clients and inside slots only.
@@ -24,6 +24,15 @@ impl Root {
     #[must_use]
     pub fn generate(store: StoreId, rng: &mut impl CryptoRng) -> Self {
         Self { secret: SecretBytes::generate(rng), store, epoch: Epoch::FIRST }
+    }
+
+    /// Draws the root secret of the same store's next epoch, which shuts out whoever holds this one.
+    ///
+    /// # Errors
+    /// [`SealError::Exhausted`].
+    pub fn next(&self, rng: &mut impl CryptoRng) -> Result<Self, SealError> {
+        let epoch = self.epoch.next().ok_or(SealError::Exhausted)?;
+        Ok(Self { secret: SecretBytes::generate(rng), store: self.store, epoch })
     }
 
     pub(crate) const fn of(secret: SecretBytes<32>, store: StoreId, epoch: Epoch) -> Self {

@@ -2,16 +2,21 @@
 
 pub(crate) mod passphrase;
 pub(crate) mod phrase;
+pub(crate) mod prf;
+pub(crate) mod recipient;
+pub(crate) mod shamir;
 
 use core::fmt;
 
 use deedbox_cbor::{Item, ItemBuf, Writer};
+use deedbox_cose::{RecipientKey, RecipientSecret, Thumbprint};
 use deedbox_crypto::{kdf, label, secret::SecretBytes};
 use deedbox_model::{Epoch, StoreId};
 use rand_core::CryptoRng;
 
 use crate::{
-    AccountSecret, Kind, ObjectKey, PassphraseCost, RecoveryPhrase, Root, UnlockError,
+    AccountSecret, Kind, ObjectKey, OutsideSecret, PassphraseCost, RecoveryPhrase, Root, Threshold, ThresholdSecret,
+    UnlockError,
     address::Place,
     container::{open_at, seal_at},
 };
@@ -58,13 +63,13 @@ pub enum SlotType {
     Passphrase,
     /// 2: a passphrase alone, which the host can guess at for as long as it likes.
     PassphraseOnly,
-    /// 3: 32 bytes from elsewhere, such as a security key; kept, not yet opened by this version.
+    /// 3: 32 bytes from elsewhere, such as a security key.
     Outside,
     /// 4: a recovery phrase of 24 words.
     Phrase,
-    /// 5: a device's or a trusted contact's key; kept, not yet opened by this version.
+    /// 5: a device's or a trusted contact's key.
     Recipient,
-    /// 6: several shares together; kept, not yet opened by this version.
+    /// 6: several shares together.
     Threshold,
 }
 
@@ -97,7 +102,7 @@ impl SlotType {
     }
 }
 
-/// The secret that one attempt to unlock uses. One variant per type of slot that this version opens.
+/// The secret that one attempt to unlock uses. One variant per type of slot.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Unlock<'a> {
@@ -110,8 +115,14 @@ pub enum Unlock<'a> {
     },
     /// Type 2. The passphrase is NFC-normalised by the caller.
     PassphraseOnly(&'a Passphrase<'a>),
+    /// Type 3; [`Slot::credential_id`] tells which credential gives it.
+    Outside(&'a OutsideSecret),
     /// Type 4.
     Phrase(&'a RecoveryPhrase),
+    /// Type 5; [`Slot::recipient`] tells whose key it is for.
+    Recipient(&'a RecipientSecret),
+    /// Type 6, joined of shares; [`Slot::threshold`] tells how many and of which set.
+    Threshold(&'a ThresholdSecret),
 }
 
 /// A passphrase as UTF-8, NFC-normalised by the caller; its Debug prints nothing.
@@ -156,8 +167,20 @@ pub enum NewSlot<'a> {
         /// What one guess costs.
         cost: PassphraseCost,
     },
+    /// Type 3.
+    Outside {
+        /// What something else keeps.
+        secret: &'a OutsideSecret,
+        /// The WebAuthn credential to ask for it, 1 to 1,023 bytes. The host reads it.
+        credential_id: Option<&'a [u8]>,
+    },
     /// Type 4.
     Phrase(&'a RecoveryPhrase),
+    /// Type 5: whoever holds this key's secret opens the store alone. The host reads the key: use one that is known
+    /// nowhere else.
+    Recipient(&'a RecipientKey),
+    /// Type 6, as it was split.
+    Threshold(&'a ThresholdSecret),
 }
 
 /// A slot of a store header.
@@ -165,7 +188,7 @@ pub enum NewSlot<'a> {
 /// ```cddl
 /// slot = [type: 1..6, id: b16, params: {* uint => any}, wrapped: bstr .size 112]
 /// ```
-/// Parameters of types that this version doesn't open are kept as they are.
+/// Parameters are kept as they are and read when the slot is opened. Until then they are the host's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slot {
     kind: SlotType,
@@ -187,6 +210,35 @@ impl Slot {
         &self.id
     }
 
+    /// Of type 3: the WebAuthn credential that gives the secret, if the slot names one.
+    #[must_use]
+    pub fn credential_id(&self) -> Option<&[u8]> {
+        self.params_of(SlotType::Outside).and_then(prf::read_params)?
+    }
+
+    /// Of type 5: the name of the key that opens it.
+    #[must_use]
+    pub fn recipient(&self) -> Option<Thumbprint> {
+        let params = self.params_of(SlotType::Recipient).and_then(recipient::Params::read);
+        params.map(|params| params.key().thumbprint())
+    }
+
+    /// Of type 6: how many of how many shares open it, and of which set.
+    #[must_use]
+    pub fn threshold(&self) -> Option<Threshold> {
+        self.params_of(SlotType::Threshold).and_then(Threshold::read_params)
+    }
+
+    /// Of type 5: the key that opens it, to make the slot again for another root.
+    pub(crate) fn recipient_key(&self) -> Option<RecipientKey> {
+        let params = self.params_of(SlotType::Recipient).and_then(recipient::Params::read);
+        params.map(|params| params.key().clone())
+    }
+
+    fn params_of(&self, kind: SlotType) -> Option<&ItemBuf> {
+        (self.kind == kind).then_some(&self.params)
+    }
+
     pub(crate) fn from_item(item: Item<'_>) -> Option<Self> {
         let [kind, id, params, wrapped] = item.as_array()?.exactly()?;
         let kind = SlotType::from_number(kind.as_u64()?)?;
@@ -206,9 +258,13 @@ impl Slot {
         writer.item(self.params.as_item()).bytes(&self.wrapped);
     }
 
-    /// Makes a slot around `root`.
-    pub(crate) fn make(new: &NewSlot<'_>, root: &Root, rng: &mut impl CryptoRng) -> Result<Self, UnlockError> {
-        let id = SlotId::generate(rng);
+    /// Makes slot `id` around `root`.
+    pub(crate) fn make(
+        id: SlotId,
+        new: &NewSlot<'_>,
+        root: &Root,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, UnlockError> {
         let mut params = Writer::new();
         let (kind, secret) = match new {
             NewSlot::Passphrase { passphrase, account_secret, cost } => {
@@ -221,9 +277,23 @@ impl Slot {
                 let hash = passphrase::stretch(passphrase, &salt, *cost, SlotType::PassphraseOnly)?;
                 (SlotType::PassphraseOnly, kdf::extract(&NO_SALT, hash.expose()))
             }
+            NewSlot::Outside { secret, credential_id } => {
+                prf::write_params(*credential_id, &mut params)?;
+                (SlotType::Outside, kdf::extract(&NO_SALT, secret.expose()))
+            }
             NewSlot::Phrase(phrase) => {
                 params.map(|_| ());
                 (SlotType::Phrase, kdf::extract(&NO_SALT, phrase.entropy()))
+            }
+            NewSlot::Recipient(key) => {
+                let ikm = SecretBytes::generate(rng);
+                let info = recipient::info(root.store(), &id, root.epoch());
+                recipient::write_params(key, &ikm, &info, &mut params, rng)?;
+                (SlotType::Recipient, kdf::extract(&NO_SALT, ikm.expose()))
+            }
+            NewSlot::Threshold(secret) => {
+                secret.threshold().write_params(&mut params);
+                (SlotType::Threshold, kdf::extract(&NO_SALT, secret.expose()))
             }
         };
         let kek = kek(&secret, kind, root.store(), &id, root.epoch());
@@ -238,6 +308,7 @@ impl Slot {
 
     /// Opens the slot: one attempt, one key derivation.
     pub(crate) fn open(&self, with: &Unlock<'_>, store: &StoreId, epoch: Epoch) -> Result<Root, UnlockError> {
+        let mut known = true;
         let secret = match (self.kind, with) {
             (SlotType::Passphrase, Unlock::Passphrase { passphrase, account_secret }) => {
                 let (cost, salt) = passphrase::read_params(&self.params).ok_or(UnlockError::Malformed)?;
@@ -249,17 +320,33 @@ impl Slot {
                 let hash = passphrase::stretch(passphrase, &salt, cost, self.kind)?;
                 kdf::extract(&NO_SALT, hash.expose())
             }
+            (SlotType::Outside, Unlock::Outside(secret)) => {
+                prf::read_params(&self.params).ok_or(UnlockError::Malformed)?;
+                kdf::extract(&NO_SALT, secret.expose())
+            }
             (SlotType::Phrase, Unlock::Phrase(phrase)) => {
                 if self.params.as_item().as_map().is_none_or(|map| !map.is_empty()) {
                     return Err(UnlockError::Malformed);
                 }
                 kdf::extract(&NO_SALT, phrase.entropy())
             }
+            (SlotType::Recipient, Unlock::Recipient(key)) => {
+                let params = recipient::Params::read(&self.params).ok_or(UnlockError::Malformed)?;
+                let ikm = params.open(key, &recipient::info(store, &self.id, epoch));
+                known = ikm.is_some();
+                // Another's key goes the same way to the same end as any wrong secret.
+                let ikm = ikm.unwrap_or_else(|| SecretBytes::from_bytes([0; 32]));
+                kdf::extract(&NO_SALT, ikm.expose())
+            }
+            (SlotType::Threshold, Unlock::Threshold(secret)) => {
+                Threshold::read_params(&self.params).ok_or(UnlockError::Malformed)?;
+                kdf::extract(&NO_SALT, secret.expose())
+            }
             _ => return Err(UnlockError::WrongMethod),
         };
         let kek = kek(&secret, self.kind, store, &self.id, epoch);
         let opened = open_at(&kek, &Place::slot(store, &self.id.0), Kind::Slot, &self.wrapped);
-        let opened = opened.map_err(|_| UnlockError::Rejected)?;
+        let opened = opened.ok().filter(|_| known).ok_or(UnlockError::Rejected)?;
         let secret = SecretBytes::try_from_slice(opened.payload()).ok_or(UnlockError::Rejected)?;
         Ok(Root::of(secret, *store, epoch))
     }
@@ -277,3 +364,6 @@ pub(crate) const WRAPPED: usize = 112;
 /// The salt of types that have none.
 const NO_SALT: [u8; 32] = [0; 32];
 const PARAMS: deedbox_cbor::Limits = deedbox_cbor::Limits::new(4_096);
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,9 @@
 //!
 //! Never in a product: a salt used twice under one key gives away what was sealed.
 
+#[cfg(test)]
+pub(crate) mod two_key;
+
 use alloc::vec::Vec;
 
 use deedbox_crypto::{hash, secret::SecretBytes};

@@ -48,10 +48,12 @@ impl RecipientKey {
             return Err(KeyError::KeyOps);
         }
         let public = map.get_int(PUBLIC).and_then(Item::as_bytes).filter(|bytes| bytes.len() == PUBLIC_LEN);
-        Ok(Self::of(PublicKey::from_bytes(public.ok_or(KeyError::Shape)?).map_err(|_| KeyError::Point)?))
+        Ok(Self::from_xwing(PublicKey::from_bytes(public.ok_or(KeyError::Shape)?).map_err(|_| KeyError::Point)?))
     }
 
-    pub(crate) fn of(key: PublicKey) -> Self {
+    /// Takes an X-Wing key.
+    #[must_use]
+    pub fn from_xwing(key: PublicKey) -> Self {
         let mut writer = Writer::with_capacity(PUBLIC_LEN + 16);
         write(&key, &mut writer);
         Self { thumbprint: Thumbprint::of(writer.as_slice()), key }
@@ -76,7 +78,9 @@ impl RecipientKey {
         self.thumbprint
     }
 
-    pub(crate) const fn kem(&self) -> &PublicKey {
+    /// The key itself, for formats that seal without COSE.
+    #[must_use]
+    pub const fn as_xwing(&self) -> &PublicKey {
         &self.key
     }
 }

@@ -25,7 +25,7 @@ impl RecipientSecret {
     /// [`KeyError::Point`], which no seed of 32 bytes gives.
     pub fn from_seed(seed: &SecretBytes<32>) -> Result<Self, KeyError> {
         let secret = SecretKey::from_seed(seed).map_err(|_| KeyError::Point)?;
-        let public = RecipientKey::of(secret.public());
+        let public = RecipientKey::from_xwing(secret.public());
         Ok(Self { secret, public })
     }
 
@@ -43,7 +43,9 @@ impl RecipientSecret {
         &self.public
     }
 
-    pub(crate) const fn kem(&self) -> &SecretKey {
+    /// The key itself, for formats that seal without COSE.
+    #[must_use]
+    pub const fn as_xwing(&self) -> &SecretKey {
         &self.secret
     }
 }

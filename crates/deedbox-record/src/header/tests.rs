@@ -1,10 +1,11 @@
 use alloc::{format, vec};
 
+use deedbox_cose::RecipientSecret;
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{AccountSecret, Passphrase, PassphraseCost, RecoveryPhrase, SlotType, test_util};
+use crate::{AccountSecret, Passphrase, PassphraseCost, RecoveryPhrase, SlotType, ThresholdSecret, test_util};
 
 fn root() -> Root {
     Root::generate(StoreId::from_bytes([1; 16]), &mut SeededRng::new(1))
@@ -169,16 +170,14 @@ fn slots_come_and_go_by_version() {
     assert_eq!(second.check_version(2), Ok(()));
 }
 
+/// A newer client's slot has parameters that this version does not know.
 #[test]
-fn slots_of_types_not_opened_here_are_kept_as_they_are() {
+fn slots_that_cannot_be_read_are_kept_as_they_are() {
     let header = two_phrases();
     let mut writer = Writer::new();
     writer.array(4).uint(5).bytes(&[9; 16]).map(|map| {
-        map.int(1, |w| {
+        map.int(9, |w| {
             w.bytes(&[1; 32]);
-        });
-        map.int(2, |w| {
-            w.bytes(&[2; 1120]);
         });
     });
     writer.bytes(&[3; 112]);
@@ -187,12 +186,237 @@ fn slots_of_types_not_opened_here_are_kept_as_they_are() {
     slots.push(Slot::from_item(item).unwrap());
     let header = Header::write(&root(), 1, slots).unwrap();
     let header = Header::parse(header.bytes()).unwrap();
-    let id = SlotId::from_bytes([9; 16]);
+    let (id, device) = (SlotId::from_bytes([9; 16]), device(1));
     assert_eq!(header.slots()[2].slot_type(), SlotType::Recipient);
     assert_eq!(code(header.unlock(&id, &Unlock::Phrase(&phrase(2)))), "WrongMethod");
+    assert_eq!(code(header.unlock(&id, &Unlock::Recipient(&device))), "Malformed");
     let next = header.add_slot(&root(), &NewSlot::Phrase(&phrase(8)), &mut SeededRng::new(7)).unwrap();
     assert!(next.bytes().windows(writer.as_slice().len()).any(|window| window == writer.as_slice()));
+    // For a new root there is nothing to make it of.
+    let (with, rng) = ([(*header.slots()[0].id(), NewSlot::Phrase(&phrase(2)))], &mut SeededRng::new(5));
+    let (_, dropped) = header.rotate_root(&root(), &root().next(rng).unwrap(), &[], &with, rng).unwrap();
+    assert_eq!(dropped, [*header.slots()[1].id(), id]);
 }
+
+#[test]
+fn a_passphrase_is_changed_in_one_slot_and_nothing_else() {
+    let account = AccountSecret::generate(&mut SeededRng::new(5));
+    let slot = |passphrase| NewSlot::Passphrase { passphrase, account_secret: &account, cost: PassphraseCost::FLOOR };
+    let (new, third) = (Passphrase::new("a new passphrase"), phrase(3));
+    let slots = [NewSlot::Phrase(&third), slot(&PASSPHRASE), NewSlot::Phrase(&third)];
+    let old_header = Header::create(&root(), &slots, &mut SeededRng::new(4)).unwrap();
+    let id = *old_header.slots()[1].id();
+    let header = old_header.replace_slot(&root(), &id, &slot(&new), &mut SeededRng::new(6)).unwrap();
+    let header = Header::parse(header.bytes()).unwrap();
+    assert_eq!((header.version(), header.root_epoch()), (2, Epoch::FIRST));
+
+    let unlock = |header: &Header, passphrase| {
+        code(header.unlock(&id, &Unlock::Passphrase { passphrase, account_secret: &account }))
+    };
+    assert_eq!((unlock(&header, &new), unlock(&header, &PASSPHRASE)), ("ok", "Rejected"));
+    assert_eq!((unlock(&old_header, &new), unlock(&old_header, &PASSPHRASE)), ("Rejected", "ok"));
+
+    // The others are as they were; of the old slot only its id and place remain, neither its salt nor what it wrapped.
+    for other in [0, 2] {
+        assert_eq!(header.slots()[other], old_header.slots()[other]);
+    }
+    assert_eq!(header.slots()[1].id(), &id);
+    let written = encoded(&old_header.slots()[1]);
+    for old in written[19..].chunks_exact(16) {
+        assert!(!header.bytes().windows(16).any(|window| window == old));
+    }
+
+    // A host that puts the old slot back into the new header is told of, whichever passphrase is tried.
+    let mixed = replace(header.bytes(), &encoded(&header.slots()[1]), &written);
+    let mixed = Header::parse(&mixed).unwrap();
+    assert_eq!((unlock(&mixed, &new), unlock(&mixed, &PASSPHRASE)), ("Rejected", "HeaderTampered"));
+
+    // Another type in its place.
+    let header = header.replace_slot(&root(), &id, &NewSlot::Phrase(&third), &mut SeededRng::new(7)).unwrap();
+    assert_eq!(code(header.unlock(&id, &Unlock::Phrase(&third))), "ok");
+    assert_eq!(unlock(&header, &new), "WrongMethod");
+    let unknown = header.replace_slot(&root(), &SlotId::from_bytes([0; 16]), &slot(&new), &mut SeededRng::new(7));
+    assert_eq!(unknown.err(), Some(UnlockError::NoSuchSlot));
+}
+
+fn encoded(slot: &Slot) -> Vec<u8> {
+    let mut writer = Writer::new();
+    slot.encode(&mut writer);
+    writer.into_vec()
+}
+
+fn device(seed: u64) -> RecipientSecret {
+    RecipientSecret::generate(&mut SeededRng::new(seed)).unwrap()
+}
+
+#[test]
+fn a_new_root_takes_along_recipients_and_the_secrets_at_hand() {
+    let rng = &mut SeededRng::new(20);
+    let (phone, tablet, phrase) = (device(21), device(22), phrase(23));
+    let account = AccountSecret::generate(rng);
+    let (contacts, shares) = ThresholdSecret::split(2, 3, rng).unwrap();
+    let slots = [
+        NewSlot::Recipient(phone.public()),
+        NewSlot::Passphrase { passphrase: &PASSPHRASE, account_secret: &account, cost: PassphraseCost::FLOOR },
+        NewSlot::Phrase(&phrase),
+        NewSlot::Threshold(&contacts),
+        NewSlot::Recipient(tablet.public()),
+    ];
+    let old_header = Header::create(&root(), &slots, rng).unwrap();
+    let [phone_id, passphrase_id, phrase_id, contacts_id, tablet_id] =
+        [0, 1, 2, 3, 4].map(|n| *old_header.slots()[n].id());
+    let new = root().next(rng).unwrap();
+
+    // The phone is lost; the passphrase is changed on the way; the phrase is in a safe; two contacts were asked.
+    let next_words = Passphrase::new("a new passphrase");
+    let joined = ThresholdSecret::join(contacts.threshold(), &shares[1..]).unwrap();
+    let with = [
+        (contacts_id, NewSlot::Threshold(&joined)),
+        (
+            passphrase_id,
+            NewSlot::Passphrase { passphrase: &next_words, account_secret: &account, cost: PassphraseCost::FLOOR },
+        ),
+    ];
+    let (header, dropped) = old_header.rotate_root(&root(), &new, &[phone_id], &with, rng).unwrap();
+    let header = Header::parse(header.bytes()).unwrap();
+    assert_eq!(dropped, [phone_id, phrase_id]);
+    assert_eq!((header.version(), header.root_epoch().get()), (2, 2));
+    assert_eq!(
+        header.slots().iter().map(|slot| *slot.id()).collect::<Vec<_>>(),
+        [passphrase_id, contacts_id, tablet_id]
+    );
+
+    let opens = |id: &SlotId, with: &Unlock<'_>| {
+        header.unlock(id, with).map(|root| assert_eq!(root.secret().expose(), new.secret().expose()))
+    };
+    assert_eq!(opens(&tablet_id, &Unlock::Recipient(&tablet)), Ok(()));
+    for pair in [&shares[..2], &shares[1..]] {
+        let joined = ThresholdSecret::join(&header.slots()[1].threshold().unwrap(), pair).unwrap();
+        assert_eq!(opens(&contacts_id, &Unlock::Threshold(&joined)), Ok(()));
+    }
+    let words = |passphrase| Unlock::Passphrase { passphrase, account_secret: &account };
+    assert_eq!(opens(&passphrase_id, &words(&next_words)), Ok(()));
+    assert_eq!(opens(&passphrase_id, &words(&PASSPHRASE)), Err(UnlockError::Rejected));
+
+    // Whoever holds the old root, the phone or the phrase is out: of this header, and of one that mixes in an old slot.
+    assert_ne!(new.secret().expose(), root().secret().expose());
+    assert_eq!(header.authenticate(&root()), Err(UnlockError::HeaderTampered));
+    for (id, secret) in [(phone_id, Unlock::Recipient(&phone)), (phrase_id, Unlock::Phrase(&phrase))] {
+        assert_eq!(opens(&id, &secret), Err(UnlockError::NoSuchSlot));
+        let old = old_header.slots().iter().find(|slot| slot.id() == &id).unwrap().clone();
+        let mixed = Header::write(&new, 2, [header.slots(), &[old]].concat()).unwrap();
+        assert_eq!(code(mixed.unlock(&id, &secret)), "Rejected");
+    }
+    assert_eq!(opens(&tablet_id, &Unlock::Recipient(&phone)), Err(UnlockError::Rejected));
+
+    // What is wrapped is made anew, and so are salts and what was sealed to keys; the contacts' set stays.
+    for slot in header.slots() {
+        let old = old_header.slots().iter().find(|old| old.id() == slot.id()).unwrap();
+        let [(params, wrapped), (old_params, old_wrapped)] = [slot, old]
+            .map(|slot| encoded(slot)[19..].split_last_chunk::<112>().map(|(a, b)| (a.to_vec(), *b)).unwrap());
+        assert_ne!(wrapped, old_wrapped);
+        assert_eq!(params == old_params, slot.slot_type() == SlotType::Threshold);
+    }
+}
+
+#[test]
+fn a_new_root_is_refused_where_it_would_lock_the_person_out() {
+    let (header, rng) = (two_phrases(), &mut SeededRng::new(20));
+    let [one, two] = [0, 1].map(|n| *header.slots()[n].id());
+    let (next, phrase) = (root().next(rng).unwrap(), phrase(2));
+    let mut rotate = |old: &Root, new: &Root, lost: &[SlotId], given: &[SlotId]| {
+        let with: Vec<_> = given.iter().map(|id| (*id, NewSlot::Phrase(&phrase))).collect();
+        header.rotate_root(old, new, lost, &with, rng).map(|(header, dropped)| (header.slots().len(), dropped))
+    };
+    let unknown = SlotId::from_bytes([0; 16]);
+    assert_eq!(rotate(&root(), &next, &[], &[one, two]), Ok((2, vec![])));
+    assert_eq!(rotate(&root(), &next, &[], &[one]), Ok((1, vec![two])));
+    assert_eq!(rotate(&root(), &next, &[two], &[one]), Ok((1, vec![two])));
+    assert_eq!(rotate(&root(), &next, &[], &[]), Err(UnlockError::Limit));
+    assert_eq!(rotate(&root(), &next, &[one, two], &[]), Err(UnlockError::Limit));
+    assert_eq!(rotate(&root(), &next, &[], &[one, one]), Err(UnlockError::Limit));
+    assert_eq!(rotate(&root(), &next, &[one], &[one, two]), Err(UnlockError::Limit));
+    assert_eq!(rotate(&root(), &next, &[], &[one, unknown]), Err(UnlockError::NoSuchSlot));
+    assert_eq!(rotate(&root(), &next, &[unknown], &[one]), Err(UnlockError::NoSuchSlot));
+    assert_eq!(rotate(&next, &next, &[], &[one]), Err(UnlockError::HeaderTampered));
+    // Not the root after this one: the same epoch, one too many, another store.
+    let other = |store: u8, epoch| {
+        let secret = deedbox_crypto::secret::SecretBytes::from_bytes([7; 32]);
+        Root::of(secret, StoreId::from_bytes([store; 16]), Epoch::new(epoch).unwrap())
+    };
+    for new in [root(), other(1, 1), other(1, 3), other(9, 2)] {
+        assert_eq!(rotate(&root(), &new, &[], &[one]), Err(UnlockError::Limit));
+    }
+    assert_eq!(rotate(&root(), &other(1, 2), &[], &[one]), Ok((1, vec![two])));
+    assert_eq!(other(1, u32::MAX).next(&mut SeededRng::new(1)).err(), Some(crate::SealError::Exhausted));
+}
+
+/// The new root is sealed to the keys that the header names. A host that puts its own there must get nothing.
+#[test]
+fn a_new_root_is_not_sealed_to_a_key_that_the_host_put_there() {
+    let (mine, hosts) = (device(30), device(31));
+    let rng = &mut SeededRng::new(32);
+    let header = Header::create(&root(), &[NewSlot::Recipient(mine.public())], rng).unwrap();
+    let next = root().next(rng).unwrap();
+    assert!(header.rotate_root(&root(), &next, &[], &[], rng).is_ok());
+    let mut altered = header.bytes().to_vec();
+    for (from, to) in [
+        (mine.public().thumbprint().as_bytes().to_vec(), hosts.public().thumbprint().as_bytes().to_vec()),
+        (mine.public().as_xwing().to_bytes(), hosts.public().as_xwing().to_bytes()),
+    ] {
+        altered = replace(&altered, &from, &to);
+    }
+    let altered = Header::parse(&altered).unwrap();
+    assert_eq!(altered.slots()[0].recipient(), Some(hosts.public().thumbprint()));
+    assert_eq!(altered.rotate_root(&root(), &next, &[], &[], rng).err(), Some(UnlockError::HeaderTampered));
+}
+
+#[test]
+fn sixty_four_of_the_largest_slots_fit() {
+    let (devices, rng) = ([0, 1, 2, 3].map(|n| device(40 + n)), &mut SeededRng::new(44));
+    let slots: Vec<_> = (0..64).map(|n| NewSlot::Recipient(devices[n % 4].public())).collect();
+    let header = Header::parse(Header::create(&root(), &slots, rng).unwrap().bytes()).unwrap();
+    assert_eq!(header.bytes().len(), 164_167);
+    let last = *header.slots()[63].id();
+    assert_eq!(code(header.unlock(&last, &Unlock::Recipient(&devices[3]))), "ok");
+    let one_more = NewSlot::Phrase(&phrase(2));
+    assert_eq!(header.add_slot(&root(), &one_more, rng).err(), Some(UnlockError::Limit));
+    assert!(header.replace_slot(&root(), &last, &one_more, rng).is_ok());
+    let (rotated, dropped) = header.rotate_root(&root(), &root().next(rng).unwrap(), &[], &[], rng).unwrap();
+    assert_eq!((rotated.slots().len(), dropped.len()), (64, 0));
+}
+
+/// A header with an id twice could not be read again: the store would be locked for good.
+#[test]
+fn a_generator_that_repeats_itself_makes_no_second_slot_of_one_id() {
+    let (one, two) = (phrase(2), phrase(3));
+    let header = Header::create(&root(), &[NewSlot::Phrase(&one)], &mut SeededRng::new(4)).unwrap();
+    let added = header.add_slot(&root(), &NewSlot::Phrase(&two), &mut SeededRng::new(4));
+    assert_eq!(added.err(), Some(UnlockError::Limit));
+    let created = Header::create(&root(), &[NewSlot::Phrase(&one), NewSlot::Phrase(&two)], &mut Stuck);
+    assert_eq!(created.err(), Some(UnlockError::Limit));
+}
+
+struct Stuck;
+
+impl rand_core::TryRng for Stuck {
+    type Error = core::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(7)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(7)
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        out.fill(7);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Stuck {}
 
 #[test]
 fn shapes_that_are_not_a_header_are_refused() {
