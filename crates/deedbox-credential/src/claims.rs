@@ -7,7 +7,7 @@ use alloc::{
 };
 use core::{cmp::Ordering, fmt};
 
-use deedbox_cbor::{Item, ItemBuf, Map};
+use deedbox_cbor::{Item, ItemBuf, Map, Writer};
 use deedbox_model::{Assurance, Timestamp};
 
 use crate::{
@@ -309,6 +309,17 @@ impl Vct {
         }
     }
 
+    pub(crate) fn read(item: Item<'_>) -> Option<Self> {
+        Some(Self::from_kind(&read_vct(item)?))
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        match &self.0 {
+            VctKind::Number(number) => writer.uint((*number).into()),
+            VctKind::Text(text) => writer.text(text),
+        };
+    }
+
     pub(crate) fn is(&self, other: &VctKind<'_>) -> bool {
         &self.0 == other
     }
@@ -399,7 +410,6 @@ pub(crate) struct Date {
 }
 
 impl Date {
-    #[cfg(any(test, feature = "test-util"))]
     pub(crate) fn from_secs(whole: i64) -> Self {
         Self { whole, rest: 0.0 }
     }

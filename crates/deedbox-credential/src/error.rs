@@ -140,6 +140,8 @@ pub enum Limit {
     Disclosures,
     /// Bytes of a status list after inflating.
     Inflated,
+    /// Issuers of a trust list.
+    Issuers,
     /// Levels of the assembled claims.
     Levels,
 }
@@ -151,6 +153,7 @@ impl Limit {
             Self::Depth => "nested containers",
             Self::Disclosures => "disclosures",
             Self::Inflated => "inflated bytes",
+            Self::Issuers => "issuers",
             Self::Levels => "levels of claims",
         }
     }
@@ -187,6 +190,7 @@ impl Limit {
             Self::Depth => "Limit.Depth",
             Self::Disclosures => "Limit.Disclosures",
             Self::Inflated => "Limit.Inflated",
+            Self::Issuers => "Limit.Issuers",
             Self::Levels => "Limit.Levels",
         }
     }
@@ -229,6 +233,8 @@ faults! {
         Status = "`status` is not a status list reference",
         /// The status list of a status list token has another shape.
         StatusList = "not a status list",
+        /// The payload of a trust list has another shape.
+        TrustList = "not a trust list",
         /// A registered claim has another type.
         Type(i64) = "claim {0} has another type",
     }
@@ -355,13 +361,15 @@ faults! {
 faults! {
     /// Why no key is trusted for a token.
     TrustError, "Trust" {
-        /// Two lists with one number.
+        /// Two lists with one number; alert: the anchors, or some of them, are not to be trusted.
         Fork = "two trust lists with one sequence number",
         /// The key is compromised, retired, or not for this type or time.
         KeyNotUsable = "the issuer's key is not usable for this credential",
-        /// The list is too old to rely on.
+        /// The list is too old to rely on, or there is none yet; fetch the newest.
         ListStale = "the trust list is stale",
-        /// An older list than the one held.
+        /// A list of another name than the one followed.
+        OtherList = "another trust list",
+        /// An older list than the one held; alert, and ask another source.
         Rollback = "an older trust list than the one held",
         /// No entry of this issuer.
         UnknownIssuer = "unknown issuer",
@@ -452,6 +460,37 @@ impl IssueError {
             Self::Signer => "Signer",
             Self::Times => "Times",
             Self::TooLong => "TooLong",
+        }
+    }
+}
+
+/// Why a trust list was not written or signed, or its anchors are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustListError {
+    /// No such number of different anchors.
+    #[error("the anchors can't reach their threshold, or are too many")]
+    Anchors,
+    /// Not a list that readers would take.
+    #[error("not a trust list that readers would take")]
+    Shape,
+    /// The signer did not sign, or its signature does not hold.
+    #[error("the signer failed")]
+    Signer,
+    /// The times leave the range of the clock.
+    #[error("the validity leaves the range of the clock")]
+    Times,
+}
+
+impl TrustListError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Anchors => "Anchors",
+            Self::Shape => "Shape",
+            Self::Signer => "Signer",
+            Self::Times => "Times",
         }
     }
 }

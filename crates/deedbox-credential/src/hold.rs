@@ -95,9 +95,10 @@ impl HeldCredential {
         now: Timestamp,
     ) -> Result<Self, VerifyError> {
         Self::check(bytes, policy, |token, holder_key| {
-            token.verify_issuer(trust)?;
+            let clock = Clock::new(now, policy.leeway_secs);
+            token.verify_issuer(trust, &clock)?;
             let holder_key = holder_key()?;
-            Clock::new(now, policy.leeway_secs).check_credential(&token.registered)?;
+            clock.check_credential(&token.registered)?;
             Ok(holder_key)
         })
     }

@@ -237,7 +237,7 @@ impl Plan {
             int(entries, profile::IAT, begin);
             entries.int(profile::CNF, |writer| write_cnf(writer, holder_key));
             if let Some(vct) = &template.vct {
-                entries.int(profile::VCT, |writer| write_vct(writer, vct));
+                entries.int(profile::VCT, |writer| vct.write(writer));
             }
             if let Some(status) = status {
                 entries.int(profile::STATUS, |writer| write_status(writer, status));
@@ -292,13 +292,6 @@ fn write_cnf(writer: &mut Writer, key: &VerifyKey) {
     writer.map(|entries| {
         entries.int(1, |writer| key.encode(writer));
     });
-}
-
-fn write_vct(writer: &mut Writer, vct: &Vct) {
-    match (vct.as_text(), vct.as_number()) {
-        (Some(text), _) => writer.text(text),
-        (None, number) => writer.uint(number.unwrap_or_default().into()),
-    };
 }
 
 fn write_status(writer: &mut Writer, status: &StatusReference) {

@@ -46,7 +46,8 @@
 //!   are read only after its status was dealt with, from [`Accepted`].
 //! - An issuer takes a credential back by a status list: [`StatusAllocator`], [`StatusListBuilder`]. A verifier reads it as a
 //!   [`StatusList`] and accepts by [`Presentation::accept_listed`].
-//! - [`TrustStore`] says which keys speak for which issuer. Nothing is fetched.
+//! - [`TrustStore`] says which keys speak for which issuer, pinned one by one or by a list that several [`TrustAnchors`] sign.
+//!   Nothing is fetched; [`TrustPin`] is kept across restarts, so that no list goes back.
 //!
 //! # What must never be reused
 //!
@@ -61,7 +62,8 @@
 //! - Claims are as true as the issuer is; a person can lend their key.
 //! - A status list is as old as its issuer lets it be; whoever fetches it from the issuer shows that a credential of this
 //!   list was used, and when.
-//! - Trust lists, batches against linking and queries are to come.
+//! - Enough anchors of a trust list together can name any key for any issuer.
+//! - Batches against linking and queries are to come.
 //!
 //! # Features
 //!
@@ -94,7 +96,7 @@ pub use claims::{Assured, Claim, ClaimPath, Claims, Segment, StatusReference, Vc
 pub use error::{
     BindingError, ClaimError, ClaimSetError, ClaimsError, DisclosureError, ForPeer, HeaderError, HolderError,
     IssueError, Limit, PolicyError, PresentError, SignedBy, StatusError, StatusListError, TimeError, TrustError,
-    VerifyError,
+    TrustListError, VerifyError,
 };
 pub use hold::{AcceptPolicy, HeldCredential, PreparedPresentation, Selection};
 pub use issue::{CredentialTemplate, IssuedCredential, Issuer, PreparedCredential, Rounding};
@@ -103,7 +105,7 @@ pub use status::{
     FetchedStatusList, PreparedStatusList, Status, StatusAllocator, StatusBits, StatusList, StatusListBuilder,
     StatusSource,
 };
-pub use trust::{IssuerKey, KeyState, TrustStore};
+pub use trust::{IssuerKey, KeyState, SigningTrustList, TrustAnchors, TrustListDraft, TrustPin, TrustStore};
 pub use verify::{
     Accepted, Audience, Challenge, Nonce, Presentation, StatusPolicy, UnverifiedHint, VctPolicy, Verifier,
 };

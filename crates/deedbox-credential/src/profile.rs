@@ -112,6 +112,14 @@ pub(crate) const MAX_INFLATED: usize = 16 << 20;
 pub(crate) const STATUS_ENTRIES: u64 = 1 << 20;
 /// Seconds for which a status list without `exp` and `ttl` may be kept.
 pub(crate) const STATUS_KEPT_SECS: u64 = 86_400;
+/// Longest trust list, and longest pin of one.
+pub(crate) const MAX_TRUST_LIST: usize = 4 << 20;
+/// Most issuers of a trust list.
+pub(crate) const MAX_ISSUERS: usize = 4_096;
+/// Most keys of one issuer in a trust list.
+pub(crate) const MAX_LISTED_KEYS: usize = 16;
+/// Most anchors of a trust list, and most signatures on one.
+pub(crate) const MAX_ANCHORS: usize = 64;
 /// Most disclosures in one token.
 pub(crate) const MAX_DISCLOSURES: usize = 2_048;
 /// Most levels of the assembled claims.

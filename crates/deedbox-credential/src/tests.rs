@@ -16,6 +16,7 @@ mod holder;
 mod listed;
 mod privacy;
 mod times;
+mod trust_list;
 mod trusted;
 mod way;
 

@@ -1,20 +1,34 @@
-//! Which keys are trusted for which issuer. Nothing is fetched here: keys are pinned by the caller.
+//! Which keys are trusted for which issuer: pinned by the caller, or by a signed list. Nothing is fetched here.
+
+mod list;
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
-use deedbox_cose::{Algorithm, VerifyKey};
+use deedbox_cose::{Algorithm, Thumbprint, VerifyKey};
 use deedbox_model::Timestamp;
 
 use crate::{
     claims::{Date, Vct, VctKind},
     error::{HeaderError, TrustError, VerifyError},
+    profile,
+    verify::Clock,
 };
+use list::{Newest, TrustList};
+pub use list::{SigningTrustList, TrustAnchors, TrustListDraft, TrustPin};
 
-/// The issuers that a holder or verifier trusts, and their keys.
+/// The issuers that a holder or verifier trusts, and their keys: pinned one by one, by a trust list, or both.
+///
+/// A store that took a list once, or was resumed from a pin, gives no key at all while it has no fresh list: a stale list may
+/// hide that a key was compromised.
 #[derive(Clone, Default)]
 pub struct TrustStore {
-    issuers: Vec<Issuer>,
+    // INVARIANT (sorted): by name, none twice.
+    pinned: Vec<Issuer>,
+    newest: Option<Newest>,
+    list: Option<TrustList>,
+    // INVARIANT (sorted): ascending, none twice. Only grows.
+    compromised: Vec<Thumbprint>,
 }
 
 #[derive(Clone)]
@@ -27,21 +41,66 @@ impl TrustStore {
     /// A store that trusts nobody.
     #[must_use]
     pub const fn new() -> Self {
-        Self { issuers: Vec::new() }
+        Self { pinned: Vec::new(), newest: None, list: None, compromised: Vec::new() }
     }
 
-    /// Trusts `key` for credentials of `iss`, beside the keys pinned before. A key that is pinned again replaces what was said of
-    /// it, unless it was compromised: that stays.
+    /// A store that goes on where another stood: it takes no list older than the pinned one, and knows the keys that were ever
+    /// called compromised. It gives no key before [`update`](Self::update).
+    #[must_use]
+    pub fn resume(pin: TrustPin) -> Self {
+        let (newest, compromised) = pin.into_parts();
+        Self { newest: Some(newest), compromised, ..Self::new() }
+    }
+
+    /// Takes a trust list of at most 4 MiB and 4,096 issuers, in place of the one before.
+    ///
+    /// The caller then stores [`pin`](Self::pin). Clocks may differ by 60 seconds.
+    ///
+    /// # Errors
+    /// Stages `limit`, `cbor`, `cose`, `claims`; [`SignedBy::TrustList`](crate::SignedBy::TrustList) when too few anchors signed;
+    /// [`TrustError::OtherList`], [`TrustError::ListStale`], [`TimeError::NotYetValid`](crate::TimeError::NotYetValid);
+    /// [`TrustError::Rollback`] and [`TrustError::Fork`], which call for an alert: somebody shows an old list, or the anchors
+    /// signed two. The store is as it was then.
+    pub fn update(&mut self, bytes: &[u8], anchors: &TrustAnchors, now: Timestamp) -> Result<(), VerifyError> {
+        let list = TrustList::verify(bytes, anchors, &Clock::new(now, profile::LEEWAY_SECS))?;
+        if let Some(newest) = &self.newest {
+            newest.precedes(&list.newest)?;
+        }
+        let keys = list.issuers.iter().flat_map(|issuer| &issuer.keys);
+        for key in keys.filter(|key| key.state == KeyState::Compromised) {
+            remember(&mut self.compromised, key.key.thumbprint());
+        }
+        self.newest = Some(list.newest.clone());
+        self.list = Some(list);
+        Ok(())
+    }
+
+    /// What is to be kept across restarts, once a list was taken.
+    #[must_use]
+    pub fn pin(&self) -> Option<TrustPin> {
+        Some(TrustPin::new(self.newest.as_ref()?, &self.compromised))
+    }
+
+    /// When the list is stale, if there is one: a newer one should be fetched before.
+    #[must_use]
+    pub fn next_update(&self) -> Option<Timestamp> {
+        Some(Timestamp::from_secs(u64::try_from(self.list.as_ref()?.next_update).unwrap_or(0)))
+    }
+
+    /// Trusts `key` for credentials of `iss`, beside the keys pinned before and those of the list. A key that is pinned again
+    /// replaces what was said of it, unless it was compromised: that stays, for every issuer.
     ///
     /// # Security
     /// Whoever holds the private key can say anything in this issuer's name. Take keys from a trusted place only, never from
     /// a token.
     pub fn pin_issuer(&mut self, iss: &str, key: impl Into<IssuerKey>) -> &mut Self {
         let key = key.into();
+        if key.state == KeyState::Compromised {
+            remember(&mut self.compromised, key.key.thumbprint());
+        }
         let entry = self.entry(iss);
         let same = |known: &&mut IssuerKey| known.kid == key.kid && known.key == key.key && known.usage == key.usage;
         match entry.keys.iter_mut().find(same) {
-            Some(known) if known.state == KeyState::Compromised => {}
             Some(known) => *known = key,
             None => entry.keys.push(key),
         }
@@ -53,7 +112,7 @@ impl TrustStore {
     /// # Security
     /// Whoever holds the private key can call every credential of this issuer valid.
     pub fn pin_status_key(&mut self, iss: &str, key: impl Into<IssuerKey>) -> &mut Self {
-        self.pin_issuer(iss, IssuerKey { usage: KeyUse::StatusLists, ..key.into() })
+        self.pin_issuer(iss, key.into().for_status_lists())
     }
 
     /// Adds a key as a list would, with any state and beside any other.
@@ -63,15 +122,15 @@ impl TrustStore {
     }
 
     fn entry(&mut self, iss: &str) -> &mut Issuer {
-        let at = match self.issuers.binary_search_by(|known| known.iss.as_str().cmp(iss)) {
+        let at = match self.pinned.binary_search_by(|known| known.iss.as_str().cmp(iss)) {
             Ok(at) => at,
             Err(at) => {
-                self.issuers.insert(at, Issuer { iss: iss.to_owned(), keys: Vec::new() });
+                self.pinned.insert(at, Issuer { iss: iss.to_owned(), keys: Vec::new() });
                 at
             }
         };
         #[expect(clippy::indexing_slicing, reason = "the search found it there, or it was just put there")]
-        &mut self.issuers[at]
+        &mut self.pinned[at]
     }
 
     /// The keys that the signature of a token of `iss` may be checked with, of which there is at least one.
@@ -79,13 +138,18 @@ impl TrustStore {
         &'s self,
         iss: &str,
         wanted: &Wanted<'_>,
+        clock: &Clock,
     ) -> Result<impl Iterator<Item = &'s VerifyKey> + use<'s>, VerifyError> {
-        let at = self
-            .issuers
-            .binary_search_by(|known| known.iss.as_str().cmp(iss))
-            .map_err(|_| TrustError::UnknownIssuer)?;
-        let issuer = self.issuers.get(at).ok_or(TrustError::UnknownIssuer)?;
-        let mut keys: Vec<&IssuerKey> = issuer.keys.iter().collect();
+        let listed = match (&self.newest, &self.list) {
+            (None, _) => &[],
+            (Some(_), Some(list)) if !list.is_stale(clock) => list.issuers.as_slice(),
+            _ => return Err(TrustError::ListStale.into()),
+        };
+        let (pinned, listed) = (find(&self.pinned, iss), find(listed, iss));
+        if pinned.is_none() && listed.is_none() {
+            return Err(TrustError::UnknownIssuer.into());
+        }
+        let mut keys: Vec<&IssuerKey> = pinned.into_iter().chain(listed).flat_map(|issuer| &issuer.keys).collect();
         keys.retain(|key| key.usage == wanted.usage && wanted.kid.is_none_or(|kid| key.kid == kid));
         if keys.is_empty() {
             return Err(TrustError::UnknownKey.into());
@@ -94,7 +158,9 @@ impl TrustStore {
         if keys.is_empty() {
             return Err(HeaderError::AlgNotOfKey.into());
         }
-        keys.retain(|key| key.is_usable(wanted.vct, wanted.iat));
+        keys.retain(|key| {
+            key.is_usable(wanted.vct, wanted.iat) && self.compromised.binary_search(&key.key.thumbprint()).is_err()
+        });
         if keys.is_empty() {
             return Err(TrustError::KeyNotUsable.into());
         }
@@ -105,7 +171,22 @@ impl TrustStore {
 /// Prints how many issuers there are, never who.
 impl fmt::Debug for TrustStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TrustStore").field("issuers", &self.issuers.len()).finish_non_exhaustive()
+        let listed = self.list.as_ref().map_or(0, |list| list.issuers.len());
+        f.debug_struct("TrustStore")
+            .field("pinned", &self.pinned.len())
+            .field("listed", &listed)
+            .finish_non_exhaustive()
+    }
+}
+
+fn find<'s>(issuers: &'s [Issuer], iss: &str) -> Option<&'s Issuer> {
+    let at = issuers.binary_search_by(|known| known.iss.as_str().cmp(iss)).ok()?;
+    issuers.get(at)
+}
+
+fn remember(compromised: &mut Vec<Thumbprint>, name: Thumbprint) {
+    if let Err(at) = compromised.binary_search(&name) {
+        compromised.insert(at, name);
     }
 }
 
@@ -195,8 +276,9 @@ impl IssuerKey {
         Self { state, ..self }
     }
 
-    #[cfg(any(test, feature = "test-util"))]
-    pub(crate) fn for_status_lists(self) -> Self {
+    /// For status lists instead of credentials.
+    #[must_use]
+    pub fn for_status_lists(self) -> Self {
         Self { usage: KeyUse::StatusLists, ..self }
     }
 

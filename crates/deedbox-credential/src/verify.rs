@@ -203,11 +203,12 @@ impl<'t> Verifier<'t> {
     pub fn verify(&self, kbt: &[u8], challenge: Challenge, now: Timestamp) -> Result<Presentation, VerifyError> {
         let binding = KeyBinding::parse(kbt)?;
         let token = SdCwt::parse(binding.kcwt)?;
-        token.verify_issuer(self.trust)?;
+        let clock = Clock::new(now, self.leeway_secs);
+        token.verify_issuer(self.trust, &clock)?;
         let holder_key = token.holder_key()?;
         binding.verify_signature(&holder_key)?;
         let bound = binding.check(&self.audience, &challenge.nonce)?;
-        Clock::new(now, self.leeway_secs).check_bound(&token.registered, &bound, challenge.max_age_secs)?;
+        clock.check_bound(&token.registered, &bound, challenge.max_age_secs)?;
         let SdCwt { registered, tree, sd_claims, .. } = token;
         let claims = assemble(&tree.join(sd_claims)?)?;
         if !registered.is_for(self.audience.as_str()) {
@@ -526,11 +527,15 @@ impl<'a> SdCwt<'a> {
     }
 
     /// Steps 7 and 8.
-    pub(crate) fn verify_issuer(&self, trust: &TrustStore) -> Result<(), VerifyError> {
+    pub(crate) fn verify_issuer(&self, trust: &TrustStore, clock: &Clock) -> Result<(), VerifyError> {
         let Registered { iss, ref vct, iat, .. } = self.registered;
         let algorithm = self.envelope.algorithm()?;
         let wanted = Wanted { kid: self.kid, algorithm, usage: KeyUse::Credentials, vct: vct.as_ref(), iat };
-        if self.envelope.is_signed_by(trust.candidates(iss, &wanted)?) { Ok(()) } else { Err(SignedBy::Issuer.into()) }
+        if self.envelope.is_signed_by(trust.candidates(iss, &wanted, clock)?) {
+            Ok(())
+        } else {
+            Err(SignedBy::Issuer.into())
+        }
     }
 
     /// Step 9: the one key that the credential is bound to.
