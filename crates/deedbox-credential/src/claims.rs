@@ -28,6 +28,15 @@ pub enum Segment {
 }
 
 impl Segment {
+    /// A key, or the mark for every element.
+    fn read(item: Item<'_>) -> Option<Self> {
+        if item.is_null() {
+            return Some(Self::Every);
+        }
+        let int = item.as_i64().map(Self::Int);
+        int.or_else(|| Some(Self::Text(item.as_str().filter(|text| text.len() <= profile::MAX_LABEL)?.to_owned())))
+    }
+
     pub(crate) fn is_key(&self, key: Item<'_>) -> bool {
         match self {
             Self::Every => false,
@@ -85,6 +94,24 @@ impl ClaimPath {
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.0
+    }
+
+    /// `path = [+ int / tstr / null]`
+    pub(crate) fn read(item: Item<'_>) -> Option<Self> {
+        let segments =
+            item.as_array().filter(|segments| !segments.is_empty() && segments.len() <= profile::MAX_LEVELS)?;
+        segments.iter().map(Segment::read).collect::<Option<Vec<_>>>().map(Self)
+    }
+
+    pub(crate) fn write(&self, writer: &mut Writer) {
+        writer.array(self.0.len());
+        for segment in &self.0 {
+            match segment {
+                Segment::Every => writer.null(),
+                Segment::Int(int) => writer.int(*int),
+                Segment::Text(text) => writer.text(text),
+            };
+        }
     }
 }
 
@@ -423,6 +450,11 @@ impl Date {
         let whole = float as i64;
         let rest = float - whole as f64;
         Ok(Self { whole, rest })
+    }
+
+    /// Whole seconds since 1970: none of them is after the date.
+    pub(crate) fn to_timestamp(self) -> Timestamp {
+        Timestamp::from_secs(u64::try_from(self.whole).unwrap_or(0))
     }
 
     /// Compares with a whole number of seconds.

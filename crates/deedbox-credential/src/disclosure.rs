@@ -1,6 +1,7 @@
 //! The disclosure engine: tree rules, digests, assembly and selection. It knows nothing of COSE.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use deedbox_cbor::{Item, ItemBuf, Kind, Limits, Map, Order, Writer};
 use deedbox_crypto::hash;
@@ -116,7 +117,8 @@ pub(crate) struct Disclosure<'a> {
     value: Option<Item<'a>>,
     /// Its key, when it is an entry of a map.
     key: Option<Item<'a>>,
-    salt: &'a [u8],
+    /// As a number: to be compared with others, no more.
+    salt: u128,
 }
 
 impl<'a> Disclosure<'a> {
@@ -128,10 +130,8 @@ impl<'a> Disclosure<'a> {
             return Err(DisclosureError::Shape.into());
         }
         let mut parts = array.iter();
-        let salt = parts.next().ok_or(DisclosureError::Shape)?.as_bytes().ok_or(DisclosureError::Salt)?;
-        if salt.len() != profile::SALT_LEN {
-            return Err(DisclosureError::Salt.into());
-        }
+        let salt: Option<[u8; profile::SALT_LEN]> = parts.next().ok_or(DisclosureError::Shape)?.as_byte_array();
+        let salt = u128::from_be_bytes(salt.ok_or(DisclosureError::Salt)?);
         let (value, key) = (parts.next(), parts.next());
         if key.is_some_and(|key| !is_label(key)) {
             return Err(DisclosureError::Key.into());
@@ -140,6 +140,26 @@ impl<'a> Disclosure<'a> {
             check_tree(value, Markers::Allowed, digests)?;
         }
         Ok(Self { item, value, key, salt })
+    }
+
+    /// Key and value where it stands for an entry of a map, nothing for a decoy. `top`: the map is that of the claims.
+    fn as_member(&self, top: bool) -> Result<Option<(Item<'a>, Item<'a>)>, DisclosureError> {
+        match (self.value, self.key) {
+            (Some(_), Some(key)) if top && key.as_i64().is_some_and(|key| profile::NEVER_REDACTED.contains(&key)) => {
+                Err(DisclosureError::NeverRedacted)
+            }
+            (Some(value), Some(key)) => Ok(Some((key, value))),
+            (Some(_), None) => Err(DisclosureError::WrongPosition),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// The value where it stands for an element of an array, nothing for a decoy.
+    fn as_element(&self) -> Result<Option<Item<'a>>, DisclosureError> {
+        match (self.value, self.key) {
+            (Some(_), Some(_)) => Err(DisclosureError::WrongPosition),
+            (value, _) => Ok(value),
+        }
     }
 
     /// The parsed content, for the check of its map order.
@@ -164,27 +184,18 @@ impl<'a> Tree<'a> {
         Ok(Self { root, digests })
     }
 
-    /// Joins the claims with the disclosures of header 17.
-    ///
-    /// Each disclosure is used exactly once, each by a digest that stands exactly once, in the kind of container it was made for;
-    /// what comes out has at most 16 levels.
+    /// Joins the claims with the disclosures of header 17: each is answered for by a digest, and each digest stands once. Whether
+    /// each has its place is seen by [`Joined::assemble`].
     pub(crate) fn join(self, sd_claims: Option<Item<'a>>) -> Result<Joined<'a>, VerifyError> {
         let Self { root, mut digests } = self;
         let disclosures = read_disclosures(sd_claims, &mut digests)?;
-        let mut slots: Vec<Slot<'a>> = digests.into_iter().map(|digest| Slot { digest, disclosure: None }).collect();
-        slots.sort_unstable_by_key(|slot| slot.digest);
+        let mut slots: Vec<Slot<'a>> = digests.into_iter().map(Slot::new).collect();
+        slots.sort_unstable_by(|left, right| left.cmp(right.rank, right.digest));
         if slots.windows(2).any(|pair| matches!(pair, [left, right] if left.digest == right.digest)) {
             return Err(DisclosureError::DuplicateDigest.into());
         }
         let mut joined = Joined { root, disclosures, slots };
         joined.match_digests()?;
-        let (used, levels) = joined.walk()?;
-        if used != joined.disclosures.len() {
-            return Err(DisclosureError::Orphan.into());
-        }
-        if levels > profile::MAX_LEVELS {
-            return Err(VerifyError::Limit { what: Limit::Levels, max: profile::MAX_LEVELS });
-        }
         Ok(joined)
     }
 }
@@ -192,11 +203,30 @@ impl<'a> Tree<'a> {
 /// A digest that stands in the claims or in a disclosed value, and the disclosure that answers it.
 #[derive(Debug)]
 struct Slot<'a> {
+    rank: u64,
     digest: &'a [u8],
     disclosure: Option<usize>,
 }
 
-/// Claims and disclosures that fit each other.
+impl<'a> Slot<'a> {
+    fn new(digest: &'a [u8]) -> Self {
+        Self { rank: rank(digest), digest, disclosure: None }
+    }
+
+    fn cmp(&self, rank: u64, digest: &[u8]) -> Ordering {
+        self.rank.cmp(&rank).then_with(|| self.digest.cmp(digest))
+    }
+}
+
+/// The first eight bytes as a number, which orders most things without looking at the rest.
+fn rank(bytes: &[u8]) -> u64 {
+    if let Some(first) = bytes.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    bytes.iter().fold(0, |rank, byte| (rank << 8) | u64::from(*byte)) << (64 - 8 * bytes.len().max(1))
+}
+
+/// Claims and disclosures of which each has its digest.
 #[derive(Debug)]
 pub(crate) struct Joined<'a> {
     root: Map<'a>,
@@ -217,15 +247,46 @@ impl<'a> Joined<'a> {
     }
 
     /// The claims with all disclosures in place and all markers gone, in deterministic CBOR.
-    pub(crate) fn assemble(&self) -> Result<ItemBuf, VerifyError> {
-        self.assemble_some(&|_| true)
+    ///
+    /// Each disclosure is used exactly once, in the kind of container it was made for; what comes out has at most 16 levels.
+    pub(crate) fn assemble(&self) -> Result<Assembled, VerifyError> {
+        let (assembled, used) = self.write_out(&|_| true)?;
+        if used != self.disclosures.len() {
+            return Err(DisclosureError::Orphan.into());
+        }
+        Ok(assembled)
     }
 
-    /// The same, with those disclosures alone that `chosen` names by their place.
-    pub(crate) fn assemble_some(&self, chosen: &dyn Fn(usize) -> bool) -> Result<ItemBuf, VerifyError> {
-        let mut writer = Writer::new();
-        self.write_map(&mut writer, self.root, chosen);
-        Ok(ItemBuf::parse(writer.as_slice(), &Limits::new(usize::MAX).with_depth(profile::MAX_DEPTH))?)
+    /// The same, with those disclosures alone that `chosen` names by their place, of claims that were assembled before.
+    pub(crate) fn assemble_some(&self, chosen: &dyn Fn(usize) -> bool) -> Result<Assembled, VerifyError> {
+        Ok(self.write_out(chosen)?.0)
+    }
+
+    /// The claims, and how many disclosures are in them.
+    fn write_out(&self, chosen: &dyn Fn(usize) -> bool) -> Result<(Assembled, usize), VerifyError> {
+        let mut assembly = Assembly {
+            joined: self,
+            chosen,
+            entries: Vec::with_capacity(self.disclosures.len().saturating_add(OPEN_ENTRIES)),
+            above: Vec::new(),
+            paths: Writer::with_capacity(self.disclosures.len().saturating_mul(PATH)),
+            used: 0,
+        };
+        let mut writer = Writer::with_capacity(self.size());
+        match assembly.map(&mut writer, self.root, 1) {
+            Ok(()) => {}
+            Err(Stop::Fault(fault)) => return Err(fault.into()),
+            Err(Stop::TooDeep) => return Err(self.too_deep()),
+        }
+        let limits = Limits::new(usize::MAX).with_depth(profile::MAX_DEPTH);
+        let claims = ItemBuf::parse(writer.as_slice(), &limits)?;
+        Ok((Assembled { claims, paths: Paths(assembly.paths.into_vec()) }, assembly.used))
+    }
+
+    /// No less than what comes out, most often.
+    fn size(&self) -> usize {
+        let disclosed = self.disclosures.iter().map(|disclosure| disclosure.item.bytes().len());
+        disclosed.fold(OPEN, usize::saturating_add)
     }
 
     /// Marks in `chosen` the disclosures that `path` needs: what it names and its redacted ancestors. Tells whether there is such a
@@ -235,13 +296,8 @@ impl<'a> Joined<'a> {
         self.select_in_map(self.root, path.segments(), &mut needed, chosen)
     }
 
-    fn find(&self, digest: &[u8]) -> Option<usize> {
-        let slot = self.slots.binary_search_by(|slot| slot.digest.cmp(digest)).ok()?;
-        self.slots.get(slot)?.disclosure
-    }
-
     fn disclosed(&self, digest: &[u8]) -> Option<(usize, &Disclosure<'a>)> {
-        let index = self.find(digest)?;
+        let index = self.slots.get(self.slot_of(digest)?)?.disclosure?;
         Some((index, self.disclosures.get(index)?))
     }
 
@@ -261,135 +317,77 @@ impl<'a> Joined<'a> {
     }
 
     fn slot_of(&self, digest: &[u8]) -> Option<usize> {
-        self.slots.binary_search_by(|slot| slot.digest.cmp(digest)).ok()
+        let rank = rank(digest);
+        self.slots.binary_search_by(|slot| slot.cmp(rank, digest)).ok()
     }
 
-    /// Step 5: walks depth first over all that is disclosed; counts the disclosures used and the levels of the result.
-    fn walk(&self) -> Result<(usize, usize), VerifyError> {
-        let mut walk = Walk { used: 0, levels: 0, containers: Vec::new() };
-        let mut keys = Vec::new();
-        self.walk_map(self.root, 1, &mut keys, &mut walk)?;
-        while let Some((container, level)) = walk.containers.pop() {
+    /// What is wrong with claims of more than 16 levels: that alone, or a fault of an earlier step. Without recursion, because a chain
+    /// of disclosures may be thousands long.
+    #[cold]
+    fn too_deep(&self) -> VerifyError {
+        match self.walk() {
+            Err(fault) => fault.into(),
+            Ok(used) if used != self.disclosures.len() => DisclosureError::Orphan.into(),
+            Ok(_) => VerifyError::Limit { what: Limit::Levels, max: profile::MAX_LEVELS },
+        }
+    }
+
+    /// Step 5 over all that is disclosed, whatever its depth; counts the disclosures used.
+    fn walk(&self) -> Result<usize, DisclosureError> {
+        let (mut used, mut keys) = (0_usize, Vec::new());
+        // Containers, and whether they are the claims map.
+        let mut containers = Vec::new();
+        self.walk_map(self.root, true, &mut used, &mut keys, &mut containers)?;
+        while let Some(container) = containers.pop() {
             if let Some(map) = container.as_map() {
-                self.walk_map(map, level, &mut keys, &mut walk)?;
+                self.walk_map(map, false, &mut used, &mut keys, &mut containers)?;
             } else if let Some(array) = container.as_array() {
                 for element in array {
-                    let Some(digest) = as_redacted_element(element) else {
-                        walk.place(element, level);
-                        continue;
-                    };
-                    let Some((_, disclosure)) = self.disclosed(digest) else { continue };
-                    walk.used = walk.used.saturating_add(1);
-                    match (disclosure.value, disclosure.key) {
-                        (Some(value), None) => walk.place(value, level),
-                        (Some(_), Some(_)) => return Err(DisclosureError::WrongPosition.into()),
-                        (None, _) => {}
+                    match as_redacted_element(element) {
+                        None => containers.push(element),
+                        Some(digest) => {
+                            let Some((_, disclosure)) = self.disclosed(digest) else { continue };
+                            used = used.saturating_add(1);
+                            containers.extend(disclosure.as_element()?);
+                        }
                     }
                 }
             } else if let Some((_, content)) = container.as_tag() {
-                walk.place(content, level);
+                containers.push(content);
             }
         }
-        Ok((walk.used, walk.levels))
+        Ok(used)
     }
 
-    /// `level` is that of the map's members.
     fn walk_map(
         &self,
         map: Map<'a>,
-        level: usize,
+        top: bool,
+        used: &mut usize,
         keys: &mut Vec<&'a [u8]>,
-        walk: &mut Walk<'a>,
-    ) -> Result<(), VerifyError> {
-        let mut inserted = false;
+        containers: &mut Vec<Item<'a>>,
+    ) -> Result<(), DisclosureError> {
         keys.clear();
         for (key, value) in map {
             if key.as_simple() != Some(profile::REDACTED_KEYS) {
                 keys.push(key.bytes());
-                walk.place(value, level);
+                containers.push(value);
                 continue;
             }
             for digest in value.as_array().into_iter().flatten().filter_map(Item::as_bytes) {
                 let Some((_, disclosure)) = self.disclosed(digest) else { continue };
-                walk.used = walk.used.saturating_add(1);
-                match (disclosure.value, disclosure.key) {
-                    (Some(value), Some(key)) => {
-                        if level == 1 && key.as_i64().is_some_and(|key| profile::NEVER_REDACTED.contains(&key)) {
-                            return Err(DisclosureError::NeverRedacted.into());
-                        }
-                        inserted = true;
-                        keys.push(key.bytes());
-                        walk.place(value, level);
-                    }
-                    (Some(_), None) => return Err(DisclosureError::WrongPosition.into()),
-                    (None, _) => {}
+                *used = used.saturating_add(1);
+                if let Some((key, value)) = disclosure.as_member(top)? {
+                    keys.push(key.bytes());
+                    containers.push(value);
                 }
             }
         }
-        if inserted {
-            keys.sort_unstable();
-            if keys.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
-                return Err(DisclosureError::DuplicateClaim.into());
-            }
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
+            return Err(DisclosureError::DuplicateClaim);
         }
         Ok(())
-    }
-
-    // The three below recurse: `join` has counted that the result has at most 16 levels.
-    fn write(&self, writer: &mut Writer, item: Item<'a>, chosen: &dyn Fn(usize) -> bool) {
-        match item.kind() {
-            Kind::Map => {
-                if let Some(map) = item.as_map() {
-                    self.write_map(writer, map, chosen);
-                }
-            }
-            Kind::Array => self.write_array(writer, item, chosen),
-            Kind::Tag => {
-                if let Some((number, content)) = item.as_tag() {
-                    writer.tag(number);
-                    self.write(writer, content, chosen);
-                }
-            }
-            _ => {
-                writer.item(item);
-            }
-        }
-    }
-
-    fn write_map(&self, writer: &mut Writer, map: Map<'a>, chosen: &dyn Fn(usize) -> bool) {
-        writer.map(|entries| {
-            for (key, value) in map {
-                if key.as_simple() != Some(profile::REDACTED_KEYS) {
-                    entries.entry(
-                        |writer| {
-                            writer.item(key);
-                        },
-                        |writer| self.write(writer, value, chosen),
-                    );
-                    continue;
-                }
-                for digest in value.as_array().into_iter().flatten().filter_map(Item::as_bytes) {
-                    let Some((index, disclosure)) = self.disclosed(digest) else { continue };
-                    if let (Some(value), Some(key), true) = (disclosure.value, disclosure.key, chosen(index)) {
-                        entries.entry(
-                            |writer| {
-                                writer.item(key);
-                            },
-                            |writer| self.write(writer, value, chosen),
-                        );
-                    }
-                }
-            }
-        });
-    }
-
-    fn write_array(&self, writer: &mut Writer, item: Item<'a>, chosen: &dyn Fn(usize) -> bool) {
-        let elements: Vec<Item<'a>> =
-            self.elements(item).filter(|(index, _)| index.is_none_or(chosen)).map(|(_, element)| element).collect();
-        writer.array(elements.len());
-        for element in elements {
-            self.write(writer, element, chosen);
-        }
     }
 
     /// The elements that are there, each with the place of its disclosure if it has one.
@@ -403,6 +401,7 @@ impl<'a> Joined<'a> {
         })
     }
 
+    // The two below recurse: what was assembled has at most 16 levels.
     fn select_in_map(&self, map: Map<'a>, path: &[Segment], needed: &mut Vec<usize>, chosen: &mut [bool]) -> bool {
         let Some((segment, rest)) = path.split_first() else { return false };
         for (key, value) in map {
@@ -454,20 +453,217 @@ impl<'a> Joined<'a> {
     }
 }
 
-/// What the walk has seen, and what it has yet to see.
-struct Walk<'a> {
-    used: usize,
-    levels: usize,
-    /// Containers and the level of their members.
-    containers: Vec<(Item<'a>, usize)>,
+/// Claims as they were disclosed, and where the disclosures among them stand.
+pub(crate) struct Assembled {
+    pub(crate) claims: ItemBuf,
+    pub(crate) paths: Paths,
 }
 
-impl<'a> Walk<'a> {
-    fn place(&mut self, item: Item<'a>, level: usize) {
-        self.levels = self.levels.max(level);
-        if matches!(item.kind(), Kind::Array | Kind::Map | Kind::Tag) {
-            self.containers.push((item, level.saturating_add(1)));
+/// Where disclosures stand, decoys aside: items `[+ int / tstr]`, one after another. Places within arrays are counted among what is
+/// shown.
+#[derive(Clone)]
+pub(crate) struct Paths(Vec<u8>);
+
+impl Paths {
+    /// In the order of [`ClaimPath`], which tells nothing of that of the digests.
+    pub(crate) fn to_vec(&self) -> Vec<ClaimPath> {
+        let paths = deedbox_cbor::read_sequence(&self.0, Order::Any, &Limits::new(usize::MAX));
+        let steps = |path: Item<'_>| path.as_array().into_iter().flatten().map(segment_of).collect();
+        let mut paths: Vec<_> = paths.into_iter().flatten().map(|path| ClaimPath::new(steps(path))).collect();
+        paths.sort_unstable();
+        paths
+    }
+}
+
+/// A step from the claims map to what is being assembled.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    At(usize),
+    Key(Item<'a>),
+}
+
+impl Step<'_> {
+    fn write(self, writer: &mut Writer) {
+        match self {
+            Self::At(at) => writer.uint(u64::try_from(at).unwrap_or(u64::MAX)),
+            Self::Key(key) => writer.item(key),
+        };
+    }
+}
+
+/// Why an assembly stops.
+enum Stop {
+    Fault(DisclosureError),
+    TooDeep,
+}
+
+impl From<DisclosureError> for Stop {
+    fn from(fault: DisclosureError) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// An entry of a map that is being assembled.
+#[derive(Clone, Copy)]
+struct Entry<'a> {
+    rank: u64,
+    key: Item<'a>,
+    value: Item<'a>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(key: Item<'a>, value: Item<'a>) -> Self {
+        Self { rank: rank(key.bytes()), key, value }
+    }
+
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank.cmp(&other.rank).then_with(|| self.key.bytes().cmp(other.key.bytes()))
+    }
+}
+
+/// Steps 5 to 8 in one go: what comes out is written while each disclosure is put into its place.
+///
+/// It recurses, at most 16 levels deep.
+struct Assembly<'j, 'a> {
+    joined: &'j Joined<'a>,
+    chosen: &'j dyn Fn(usize) -> bool,
+    /// Entries of the maps around and of the one being written: one memory for all.
+    entries: Vec<Entry<'a>>,
+    above: Vec<Step<'a>>,
+    paths: Writer,
+    used: usize,
+}
+
+impl<'j, 'a> Assembly<'j, 'a> {
+    /// The disclosure to be shown in place of `digest`, counted.
+    fn take(&mut self, digest: &[u8]) -> Option<&'j Disclosure<'a>> {
+        let (index, disclosure) = self.joined.disclosed(digest)?;
+        if !(self.chosen)(index) {
+            return None;
         }
+        self.used = self.used.saturating_add(1);
+        Some(disclosure)
+    }
+
+    /// Notes that what stands at `step` was disclosed.
+    fn note(&mut self, step: Step<'a>) {
+        self.paths.array(self.above.len().saturating_add(1));
+        for above in &self.above {
+            above.write(&mut self.paths);
+        }
+        step.write(&mut self.paths);
+    }
+
+    /// Writes what stands at `step`; `level` is its own.
+    fn below(&mut self, step: Step<'a>, writer: &mut Writer, item: Item<'a>, level: usize) -> Result<(), Stop> {
+        self.above.push(step);
+        let result = self.value(writer, item, level);
+        self.above.pop();
+        result
+    }
+
+    /// `level` is that of the value itself.
+    fn value(&mut self, writer: &mut Writer, item: Item<'a>, level: usize) -> Result<(), Stop> {
+        if level > profile::MAX_LEVELS {
+            return Err(Stop::TooDeep);
+        }
+        let below = level.saturating_add(1);
+        match item.kind() {
+            Kind::Map => match item.as_map() {
+                Some(map) => self.map(writer, map, below),
+                None => Ok(()),
+            },
+            Kind::Array => self.array(writer, item, below),
+            Kind::Tag => match item.as_tag() {
+                Some((number, content)) => {
+                    writer.tag(number);
+                    self.value(writer, content, below)
+                }
+                None => Ok(()),
+            },
+            _ => {
+                writer.item(item);
+                Ok(())
+            }
+        }
+    }
+
+    /// `level` is that of the members.
+    fn map(&mut self, writer: &mut Writer, map: Map<'a>, level: usize) -> Result<(), Stop> {
+        let start = self.entries.len();
+        for (key, value) in map {
+            if key.as_simple() != Some(profile::REDACTED_KEYS) {
+                self.entries.push(Entry::new(key, value));
+                continue;
+            }
+            for digest in value.as_array().into_iter().flatten().filter_map(Item::as_bytes) {
+                let Some(disclosure) = self.take(digest) else { continue };
+                let Some((key, value)) = disclosure.as_member(level == 1)? else { continue };
+                self.note(Step::Key(key));
+                self.entries.push(Entry::new(key, value));
+            }
+        }
+        let entries = self.entries.get_mut(start..).unwrap_or_default();
+        entries.sort_unstable_by(Entry::cmp);
+        if entries.windows(2).any(|pair| matches!(pair, [left, right] if left.cmp(right).is_eq())) {
+            return Err(DisclosureError::DuplicateClaim.into());
+        }
+        let mut result = Ok(());
+        writer.map(|to| {
+            for at in start.. {
+                let Some(Entry { key, value, .. }) = self.entries.get(at).copied() else { break };
+                to.entry(
+                    |writer| {
+                        writer.item(key);
+                    },
+                    |writer| {
+                        if result.is_ok() {
+                            result = self.below(Step::Key(key), writer, value, level);
+                        }
+                    },
+                );
+            }
+        });
+        self.entries.truncate(start);
+        result
+    }
+
+    fn array(&mut self, writer: &mut Writer, item: Item<'a>, level: usize) -> Result<(), Stop> {
+        // The head goes first, so what is there is counted before.
+        let (mut len, used) = (0_usize, self.used);
+        for element in item.as_array().into_iter().flatten() {
+            len = len.saturating_add(usize::from(self.element(element)?.is_some()));
+        }
+        self.used = used;
+        writer.array(len);
+        let mut at = 0_usize;
+        for element in item.as_array().into_iter().flatten() {
+            let Some(value) = self.element(element)? else { continue };
+            let step = Step::At(at);
+            if as_redacted_element(element).is_some() {
+                self.note(step);
+            }
+            self.below(step, writer, value, level)?;
+            at = at.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// What stands for one element of an array, if anything.
+    fn element(&mut self, element: Item<'a>) -> Result<Option<Item<'a>>, DisclosureError> {
+        match as_redacted_element(element) {
+            None => Ok(Some(element)),
+            Some(digest) => self.take(digest).map_or(Ok(None), Disclosure::as_element),
+        }
+    }
+}
+
+/// A key as a step of a path. Keys are ints or texts; an int beyond 64 bits with sign has no step, and is named by its nearest.
+fn segment_of(key: Item<'_>) -> Segment {
+    match (key.as_i64(), key.as_str()) {
+        (_, Some(text)) => Segment::from(text),
+        (Some(int), None) => Segment::Int(int),
+        (None, None) => Segment::Int(if key.kind() == Kind::Nint { i64::MIN } else { i64::MAX }),
     }
 }
 
@@ -485,10 +681,17 @@ fn read_disclosures<'a>(
         return Err(DisclosureError::Shape.into());
     }
     let disclosures = array.iter().map(|item| Disclosure::parse(item, digests)).collect::<Result<Vec<_>, _>>()?;
-    let mut salts: Vec<&[u8]> = disclosures.iter().map(|disclosure| disclosure.salt).collect();
+    let mut salts: Vec<u128> = disclosures.iter().map(|disclosure| disclosure.salt).collect();
     salts.sort_unstable();
     if salts.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
         return Err(DisclosureError::DuplicateSalt.into());
     }
     Ok(disclosures)
 }
+
+/// Bytes that the claims take which are not disclosed, most often.
+const OPEN: usize = 512;
+/// Entries of maps that are not disclosed, most often.
+const OPEN_ENTRIES: usize = 16;
+/// Bytes of a path, most often.
+const PATH: usize = 8;

@@ -1,7 +1,11 @@
 //! What can go wrong, by stage; no error holds a claim, a name or a key.
 
+use alloc::vec::Vec;
+
 use deedbox_cbor::CborError;
 use deedbox_cose::CoseError;
+
+use crate::claims::ClaimPath;
 
 /// Why a credential or a presentation was refused.
 ///
@@ -433,10 +437,75 @@ impl ClaimSetError {
     }
 }
 
+/// Why no copy was taken from a pool, or none put in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoolError {
+    /// No copy is left that may be shown. Fetch another batch, or ask the person whether to be recognised.
+    #[error("no copy is left")]
+    Empty,
+    /// Two copies are the same or bound to one key. Refuse the batch.
+    #[error("two copies can be linked")]
+    Linkable,
+    /// More copies than a pool holds. Drop those that expired.
+    #[error("more than {} copies", crate::profile::MAX_POOL)]
+    TooMany,
+}
+
+impl PoolError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Linkable => "Linkable",
+            Self::TooMany => "TooMany",
+        }
+    }
+}
+
+/// Why a query was not answered. Nothing was chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// Not a query. Refuse it.
+    #[error("not a query")]
+    Malformed,
+    /// A claim is asked for of which the credential has lesser ones. Offer those, or ask the person.
+    #[error("more is asked for than needed: there are {} lesser claims", instead.len())]
+    OverAsked {
+        /// The lesser claims.
+        instead: Vec<ClaimPath>,
+    },
+    /// A credential of another type.
+    #[error("a credential of another type")]
+    Type,
+    /// The credential lacks something that is asked for.
+    #[error("the credential lacks what is asked for")]
+    Unmet,
+}
+
+impl QueryError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed => "Malformed",
+            Self::OverAsked { .. } => "OverAsked",
+            Self::Type => "Type",
+            Self::Unmet => "Unmet",
+        }
+    }
+}
+
 /// Why a credential was not issued. Nothing left the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
+    /// A batch whose copies could be linked: one holder key or status twice, statuses for some only, or a claim that every
+    /// verifier sees and that names the person. Mend the batch.
+    #[error("the copies of the batch could be linked")]
+    Linkable,
     /// A salt came twice, so the randomness is broken. Stop issuing.
     #[error("the randomness repeats itself")]
     Randomness,
@@ -456,6 +525,7 @@ impl IssueError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Linkable => "Linkable",
             Self::Randomness => "Randomness",
             Self::Signer => "Signer",
             Self::Times => "Times",

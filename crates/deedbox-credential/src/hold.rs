@@ -6,10 +6,11 @@ use core::fmt;
 use deedbox_cbor::{Item, Limits, MapWriter, Order, Writer};
 use deedbox_cose::{CoseError, Signer, VerifyKey, sign1};
 use deedbox_crypto::hash;
-use deedbox_model::Timestamp;
+use deedbox_model::{Digest, Timestamp};
 
 use crate::{
-    claims::{ClaimPath, Claims, StatusReference, Vct},
+    claims::{ClaimPath, Claims, Date, StatusReference, Vct},
+    disclosure::{Assembled, Paths},
     error::{ClaimsError, HolderError, PresentError, VerifyError},
     issue::write_sd_claims,
     profile,
@@ -67,6 +68,7 @@ pub struct HeldCredential {
     holder_key: VerifyKey,
     iss: String,
     vct: Option<Vct>,
+    exp: Option<Timestamp>,
     status: Option<StatusReference>,
 }
 
@@ -124,7 +126,8 @@ impl HeldCredential {
         let holder_key = verify(&token, &|| token.holder_key())?;
         let SdCwt { envelope, registered, tree, sd_claims, .. } = token;
         let joined = tree.join(sd_claims)?;
-        let claims = assemble(&joined)?;
+        let Assembled { claims, .. } = assemble(&joined)?;
+        let claims = Claims::new(claims);
         if !joined.is_complete() {
             return Err(HolderError::UnmatchedDigest.into());
         }
@@ -157,6 +160,7 @@ impl HeldCredential {
             holder_key,
             iss: registered.iss.to_owned(),
             vct: registered.vct.as_ref().map(Vct::from_kind),
+            exp: registered.exp.map(Date::to_timestamp),
             status: registered.status_reference(),
         })
     }
@@ -183,6 +187,19 @@ impl HeldCredential {
     #[must_use]
     pub fn vct(&self) -> Option<&Vct> {
         self.vct.as_ref()
+    }
+
+    /// When it expires, if ever.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.exp
+    }
+
+    /// SHA-256 of the credential with all disclosures: its name in a [`CredentialPool`](crate::CredentialPool) and in the holder's
+    /// store.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::from_bytes(self.digest)
     }
 
     /// Where its status is found, if it has one.
@@ -217,10 +234,15 @@ impl HeldCredential {
                 return Err(PresentError::NoSuchClaim);
             }
         }
-        let revealed = joined
+        let shown = joined
             .assemble_some(&|index| chosen.get(index) == Some(&true))
             .map_err(|_| PresentError::OtherCredential)?;
-        Ok(Selection { of: self.digest, chosen, revealed: Claims::new(revealed) })
+        Ok(Selection { of: self.digest, chosen, revealed: Claims::new(shown.claims), paths: shown.paths })
+    }
+
+    /// Whether the claim at `path`, or one above it, is the person's to show or withhold.
+    pub(crate) fn is_redacted(&self, path: &ClaimPath) -> bool {
+        self.select(core::slice::from_ref(path)).is_ok_and(|selection| selection.disclosed() > 0)
     }
 
     /// Presents the selection to `audience`, bound to its `nonce`, with the key that the credential is bound to.
@@ -325,6 +347,7 @@ pub struct Selection {
     // INVARIANT (closed): with each disclosure all those that hold its digest.
     chosen: Vec<bool>,
     revealed: Claims,
+    paths: Paths,
 }
 
 impl Selection {
@@ -332,6 +355,12 @@ impl Selection {
     #[must_use]
     pub fn revealed(&self) -> &Claims {
         &self.revealed
+    }
+
+    /// Where the claims stand that are disclosed beyond those that every verifier sees: what the person decides on.
+    #[must_use]
+    pub fn disclosed_paths(&self) -> Vec<ClaimPath> {
+        self.paths.to_vec()
     }
 
     /// How many claims are disclosed beyond those that every verifier sees.

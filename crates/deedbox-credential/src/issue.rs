@@ -111,11 +111,80 @@ impl<'s, S: Signer> Issuer<'s, S> {
         now: Timestamp,
         rng: &mut impl CryptoRng,
     ) -> Result<IssuedCredential, IssueError> {
-        let plan = Plan::new(&self.iss, self.signer.public(), template, &claims, holder_key, status, now, rng)?;
+        let copy = BatchCopy { holder_key: holder_key.clone(), status: status.cloned() };
+        self.issue_one(template, &claims, &copy, now, rng)
+    }
+
+    fn issue_one(
+        &self,
+        template: &CredentialTemplate,
+        claims: &ClaimSet,
+        copy: &BatchCopy,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<IssuedCredential, IssueError> {
+        let BatchCopy { holder_key, status } = copy;
+        let issuer_key = self.signer.public();
+        let plan = Plan::new(&self.iss, issuer_key, template, claims, holder_key, status.as_ref(), now, rng)?;
         let bytes = sign1::sign(self.signer, |to| plan.protected(to), |to| plan.unprotected(to), &plan.payload, &[])
             .map_err(|_| IssueError::Signer)?;
         IssuedCredential::checked(bytes)
     }
+
+    /// Issues copies of one credential that verifiers can't link: each has its own holder key, salts, subject and status, and
+    /// all have the same times and numbers of decoys.
+    ///
+    /// # Errors
+    /// [`IssueError::Linkable`] for a key or status given twice, statuses for some copies only, and claims with a subject or id
+    /// that every verifier sees; else as [`issue`](Self::issue). Nothing left the issuer then.
+    ///
+    /// # Security
+    /// Claims that every verifier sees are equal in all copies: what names the person belongs behind a redaction.
+    pub fn issue_batch(
+        &self,
+        template: &CredentialTemplate,
+        claims: ClaimSet,
+        copies: &[BatchCopy],
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<IssuedCredential>, IssueError> {
+        check_batch(&claims, copies)?;
+        copies.iter().map(|copy| self.issue_one(template, &claims, copy, now, rng)).collect()
+    }
+}
+
+/// One copy of a batch: the holder's key that it is bound to, and where its status is to be found.
+#[derive(Debug, Clone)]
+pub struct BatchCopy {
+    holder_key: VerifyKey,
+    status: Option<StatusReference>,
+}
+
+impl BatchCopy {
+    /// A copy for this key, which is no other copy's.
+    #[must_use]
+    pub fn new(holder_key: VerifyKey) -> Self {
+        Self { holder_key, status: None }
+    }
+
+    /// The same with a status, which is no other copy's.
+    #[must_use]
+    pub fn with_status(self, status: StatusReference) -> Self {
+        Self { status: Some(status), ..self }
+    }
+}
+
+/// Refuses what would let verifiers link two copies.
+fn check_batch(claims: &ClaimSet, copies: &[BatchCopy]) -> Result<(), IssueError> {
+    let mut keys: Vec<[u8; 32]> = copies.iter().map(|copy| *copy.holder_key.thumbprint().as_bytes()).collect();
+    let mut statuses: Vec<(&str, u64)> =
+        copies.iter().filter_map(|copy| copy.status.as_ref()).map(|status| (status.uri(), status.idx())).collect();
+    keys.sort_unstable();
+    let with_status = statuses.len();
+    statuses.sort_unstable();
+    let distinct = keys.is_sorted_by(|left, right| left < right) && statuses.is_sorted_by(|left, right| left < right);
+    let all_or_none = with_status == 0 || with_status == copies.len();
+    if distinct && all_or_none && !claims.names_everywhere() { Ok(()) } else { Err(IssueError::Linkable) }
 }
 
 /// A credential that waits for a signature made elsewhere, in a security module or by another algorithm than Ed25519.
@@ -146,8 +215,33 @@ impl PreparedCredential {
         rng: &mut impl CryptoRng,
     ) -> Result<Self, IssueError> {
         let plan = Plan::new(iss, issuer_key, template, &claims, holder_key, status, now, rng)?;
+        Ok(Self::of(&plan, issuer_key))
+    }
+
+    /// Prepares what [`Issuer::issue_batch`] would sign, copy by copy.
+    ///
+    /// # Errors
+    /// [`IssueError`].
+    pub fn prepare_batch(
+        iss: &str,
+        issuer_key: &VerifyKey,
+        template: &CredentialTemplate,
+        claims: ClaimSet,
+        copies: &[BatchCopy],
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<Self>, IssueError> {
+        check_batch(&claims, copies)?;
+        let prepare = |BatchCopy { holder_key, status }: &BatchCopy| {
+            let plan = Plan::new(iss, issuer_key, template, &claims, holder_key, status.as_ref(), now, rng)?;
+            Ok(Self::of(&plan, issuer_key))
+        };
+        copies.iter().map(prepare).collect()
+    }
+
+    fn of(plan: &Plan, issuer_key: &VerifyKey) -> Self {
         let sign1 = sign1::prepare(issuer_key, |to| plan.protected(to), |to| plan.unprotected(to), &plan.payload, &[]);
-        Ok(Self { sign1 })
+        Self { sign1 }
     }
 
     /// What the issuer's key signs.

@@ -41,7 +41,8 @@
 //! - An **issuer** builds a [`ClaimSet`], in which each claim is open or redactable, and signs it with [`Issuer`], or by
 //!   [`PreparedCredential`] with a key kept elsewhere.
 //! - A **holder** takes it with [`HeldCredential::accept`], which refuses whatever hides something from the person or could
-//!   mark the copy. [`HeldCredential::select`] shows what a choice would reveal; [`HeldCredential::present`] signs it.
+//!   mark the copy. [`HeldCredential::select`] shows what a choice would reveal, [`Query::select`] the least that answers a
+//!   verifier's query; [`HeldCredential::present`] signs it.
 //! - A **verifier** makes one [`Challenge`] a try. [`Verifier::verify`] uses it up and gives a [`Presentation`]; its claims
 //!   are read only after its status was dealt with, from [`Accepted`].
 //! - An issuer takes a credential back by a status list: [`StatusAllocator`], [`StatusListBuilder`]. A verifier reads it as a
@@ -58,12 +59,11 @@
 //! # What it does not protect
 //!
 //! - Two presentations of one credential can be linked by those who compare notes: signature, digests and holder key are the
-//!   same. Issuer and verifier who compare notes know the person.
+//!   same. Copies of a batch ([`Issuer::issue_batch`], [`CredentialPool`]) can't, but for what their claims say. Issuer and verifier who compare notes know the person.
 //! - Claims are as true as the issuer is; a person can lend their key.
 //! - A status list is as old as its issuer lets it be; whoever fetches it from the issuer shows that a credential of this
 //!   list was used, and when.
 //! - Enough anchors of a trust list together can name any key for any issuer.
-//! - Batches against linking and queries are to come.
 //!
 //! # Features
 //!
@@ -82,7 +82,9 @@ mod error;
 mod hold;
 mod inflate;
 mod issue;
+mod pool;
 mod profile;
+mod query;
 mod redact;
 mod status;
 #[cfg(any(test, feature = "test-util"))]
@@ -95,11 +97,13 @@ mod verify;
 pub use claims::{Assured, Claim, ClaimPath, Claims, Segment, StatusReference, Vct};
 pub use error::{
     BindingError, ClaimError, ClaimSetError, ClaimsError, DisclosureError, ForPeer, HeaderError, HolderError,
-    IssueError, Limit, PolicyError, PresentError, SignedBy, StatusError, StatusListError, TimeError, TrustError,
-    TrustListError, VerifyError,
+    IssueError, Limit, PolicyError, PoolError, PresentError, QueryError, SignedBy, StatusError, StatusListError,
+    TimeError, TrustError, TrustListError, VerifyError,
 };
 pub use hold::{AcceptPolicy, HeldCredential, PreparedPresentation, Selection};
-pub use issue::{CredentialTemplate, IssuedCredential, Issuer, PreparedCredential, Rounding};
+pub use issue::{BatchCopy, CredentialTemplate, IssuedCredential, Issuer, PreparedCredential, Rounding};
+pub use pool::{CredentialPool, LinkableByVerifiers, PoolPolicy};
+pub use query::{Ask, Query, Want, derive_age_over};
 pub use redact::{ClaimArray, ClaimKey, ClaimMap, ClaimSet, ClaimSetBuilder, ClaimValue};
 pub use status::{
     FetchedStatusList, PreparedStatusList, Status, StatusAllocator, StatusBits, StatusList, StatusListBuilder,

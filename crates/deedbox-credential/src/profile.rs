@@ -20,6 +20,8 @@ pub(crate) const SD_AEAD_CLAIMS: i64 = 171;
 /// COSE header: algorithm of encrypted disclosures; never unprotected.
 pub(crate) const SD_AEAD: i64 = 172;
 
+/// All header labels that are looked at.
+pub(crate) const LABELS: [i64; 9] = [ALG, KID, KCWT, CWT_CLAIMS, TYP, SD_CLAIMS, SD_ALG, SD_AEAD_CLAIMS, SD_AEAD];
 /// Header labels that a key binding token's reader understands.
 pub(crate) const UNDERSTOOD_KBT: &[i64] = &[ALG, KID, KCWT, TYP];
 /// Header labels that an SD-CWT's reader understands.
@@ -120,6 +122,10 @@ pub(crate) const MAX_ISSUERS: usize = 4_096;
 pub(crate) const MAX_LISTED_KEYS: usize = 16;
 /// Most anchors of a trust list, and most signatures on one.
 pub(crate) const MAX_ANCHORS: usize = 64;
+/// Longest query.
+pub(crate) const MAX_QUERY: usize = 65_536;
+/// Most copies of a pool.
+pub(crate) const MAX_POOL: usize = 4_096;
 /// Most disclosures in one token.
 pub(crate) const MAX_DISCLOSURES: usize = 2_048;
 /// Most levels of the assembled claims.

@@ -26,6 +26,7 @@ pub struct ClaimSet {
     // INVARIANT (checked): keys unique, at most 16 levels, no marker, nothing redactable that never is.
     top: ClaimMap,
     has_subject: bool,
+    names_everywhere: bool,
     disclosures: usize,
 }
 
@@ -38,6 +39,11 @@ impl ClaimSet {
 
     pub(crate) fn has_subject(&self) -> bool {
         self.has_subject
+    }
+
+    /// Whether every verifier sees a subject or an id.
+    pub(crate) fn names_everywhere(&self) -> bool {
+        self.names_everywhere
     }
 
     /// Writes the claims into the entries of a payload, and adds the disclosures.
@@ -86,7 +92,7 @@ impl ClaimSetBuilder {
     pub fn build(self) -> Result<ClaimSet, ClaimSetError> {
         let mut disclosures = 0_usize;
         self.top.check(1, &mut disclosures)?;
-        let mut has_subject = false;
+        let (mut has_subject, mut names_everywhere) = (false, false);
         for member in &self.top.members {
             let Some(key) = member.key.as_int() else { continue };
             if member.redact && profile::NEVER_REDACTED.contains(&key) {
@@ -96,12 +102,13 @@ impl ClaimSetBuilder {
                 return Err(ClaimSetError::Reserved);
             }
             has_subject |= key == profile::SUB;
+            names_everywhere |= key == profile::CTI || (key == profile::SUB && !member.redact);
         }
         self.top.check_registered()?;
         if disclosures > profile::MAX_DISCLOSURES {
             return Err(ClaimSetError::TooMany);
         }
-        Ok(ClaimSet { top: self.top, has_subject, disclosures })
+        Ok(ClaimSet { top: self.top, has_subject, names_everywhere, disclosures })
     }
 }
 

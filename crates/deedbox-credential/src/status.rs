@@ -271,9 +271,7 @@ impl StatusList {
         check_tree(payload, Markers::Forbidden, &mut Vec::new())?;
         let (sub, list, times) = read_claims(map, fetched.received_at)?;
         let wanted = Wanted { kid, algorithm, usage: KeyUse::StatusLists, vct: None, iat: Some(times.iat) };
-        if !envelope.is_signed_by(trust.candidates(&source.iss, &wanted, clock)?) {
-            return Err(SignedBy::StatusToken.into());
-        }
+        envelope.signed_by(trust.candidates(&source.iss, &wanted, clock)?).ok_or(SignedBy::StatusToken)?;
         times.check(clock)?;
         if sub != source.uri {
             return Err(StatusError::Uri.into());

@@ -140,7 +140,7 @@ pub fn assemble(payload: &[u8], disclosures: &[&[u8]]) -> Result<Vec<u8>, Verify
     let header = deedbox_cbor::read(header.as_slice(), Order::Any, &limits)?;
     let header = if disclosures.is_empty() { None } else { Some(header) };
     let joined = Tree::check(payload)?.join(header)?;
-    Ok(joined.assemble()?.into_vec())
+    Ok(joined.assemble()?.claims.into_vec())
 }
 
 /// The same, without a thought for speed or order of checks: `None` where anything is wrong.

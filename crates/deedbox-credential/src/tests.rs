@@ -10,7 +10,9 @@ use deedbox_testkit::rng::SeededRng;
 
 use crate::{test_util::raw_sign1, *};
 
+mod asked;
 mod bad_tokens;
+mod batch;
 mod engine;
 mod holder;
 mod listed;

@@ -4,14 +4,14 @@ use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::{cmp::Ordering, fmt};
 
 use deedbox_cbor::{Item, Limits, Map, Order};
-use deedbox_cose::VerifyKey;
+use deedbox_cose::{Thumbprint, VerifyKey};
 use deedbox_crypto::{ct, hash};
 use deedbox_model::{Digest, Timestamp};
 use rand_core::CryptoRng;
 
 use crate::{
-    claims::{Claims, Date, Registered, StatusReference, Vct, VctKind},
-    disclosure::{Joined, Markers, Tree, check_tree},
+    claims::{ClaimPath, Claims, Date, Registered, StatusReference, Vct, VctKind},
+    disclosure::{Assembled, Joined, Markers, Paths, Tree, check_tree},
     envelope::Envelope,
     error::{
         BindingError, ClaimsError, HeaderError, Limit, PolicyError, PresentError, SignedBy, StatusError, TimeError,
@@ -204,13 +204,13 @@ impl<'t> Verifier<'t> {
         let binding = KeyBinding::parse(kbt)?;
         let token = SdCwt::parse(binding.kcwt)?;
         let clock = Clock::new(now, self.leeway_secs);
-        token.verify_issuer(self.trust, &clock)?;
+        let issuer_key = token.verify_issuer(self.trust, &clock)?;
         let holder_key = token.holder_key()?;
         binding.verify_signature(&holder_key)?;
         let bound = binding.check(&self.audience, &challenge.nonce)?;
         clock.check_bound(&token.registered, &bound, challenge.max_age_secs)?;
         let SdCwt { registered, tree, sd_claims, .. } = token;
-        let claims = assemble(&tree.join(sd_claims)?)?;
+        let Assembled { claims, paths } = assemble(&tree.join(sd_claims)?)?;
         if !registered.is_for(self.audience.as_str()) {
             return Err(BindingError::CredentialAudience.into());
         }
@@ -225,10 +225,15 @@ impl<'t> Verifier<'t> {
             },
             leeway_secs: self.leeway_secs,
             accepted: Accepted {
-                claims,
+                claims: Claims::new(claims),
+                paths,
                 iss: registered.iss.to_owned(),
+                issuer_key,
                 vct: registered.vct.as_ref().map(Vct::from_kind),
                 digest: Digest::from_bytes(hash::sha256(kbt)),
+                issued: registered.iat.map(Date::to_timestamp),
+                expires: registered.exp.map(Date::to_timestamp),
+                presented: bound.iat.to_timestamp(),
             },
         })
     }
@@ -376,14 +381,19 @@ impl fmt::Debug for Presentation {
 ///
 /// ```compile_fail
 /// fn forge(claims: deedbox_credential::Claims) -> deedbox_credential::Accepted {
-///     deedbox_credential::Accepted { claims, iss: String::new(), vct: None, digest: todo!() }
+///     deedbox_credential::Accepted { claims, ..todo!() }
 /// }
 /// ```
 pub struct Accepted {
     claims: Claims,
+    paths: Paths,
     iss: String,
+    issuer_key: Thumbprint,
     vct: Option<Vct>,
     digest: Digest,
+    issued: Option<Timestamp>,
+    expires: Option<Timestamp>,
+    presented: Timestamp,
 }
 
 impl Accepted {
@@ -409,6 +419,36 @@ impl Accepted {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Where the claims stand that the person chose to show, without those that every verifier sees: for the log too.
+    #[must_use]
+    pub fn disclosed_paths(&self) -> Vec<ClaimPath> {
+        self.paths.to_vec()
+    }
+
+    /// The name of the issuer's key that signed it.
+    #[must_use]
+    pub fn issuer_key(&self) -> Thumbprint {
+        self.issuer_key
+    }
+
+    /// When it was issued, in whole seconds, if it says so.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        self.issued
+    }
+
+    /// When it expires, in whole seconds, if ever.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// When it was presented, by the holder's clock.
+    #[must_use]
+    pub fn presented_at(&self) -> Timestamp {
+        self.presented
     }
 }
 
@@ -455,7 +495,8 @@ impl<'a> KeyBinding<'a> {
         if self.envelope.algorithm()? != key.algorithm() {
             return Err(HeaderError::AlgNotOfKey.into());
         }
-        if self.envelope.is_signed_by([key]) { Ok(()) } else { Err(SignedBy::KeyBinding.into()) }
+        self.envelope.signed_by([key]).ok_or(SignedBy::KeyBinding)?;
+        Ok(())
     }
 
     /// Steps 11 to 13.
@@ -527,15 +568,12 @@ impl<'a> SdCwt<'a> {
     }
 
     /// Steps 7 and 8.
-    pub(crate) fn verify_issuer(&self, trust: &TrustStore, clock: &Clock) -> Result<(), VerifyError> {
+    pub(crate) fn verify_issuer(&self, trust: &TrustStore, clock: &Clock) -> Result<Thumbprint, VerifyError> {
         let Registered { iss, ref vct, iat, .. } = self.registered;
         let algorithm = self.envelope.algorithm()?;
         let wanted = Wanted { kid: self.kid, algorithm, usage: KeyUse::Credentials, vct: vct.as_ref(), iat };
-        if self.envelope.is_signed_by(trust.candidates(iss, &wanted, clock)?) {
-            Ok(())
-        } else {
-            Err(SignedBy::Issuer.into())
-        }
+        let key = self.envelope.signed_by(trust.candidates(iss, &wanted, clock)?).ok_or(SignedBy::Issuer)?;
+        Ok(key.thumbprint())
     }
 
     /// Step 9: the one key that the credential is bound to.
@@ -548,13 +586,13 @@ impl<'a> SdCwt<'a> {
 }
 
 /// Step 15: assembles, and looks at the one registered claim that may have been redacted.
-pub(crate) fn assemble(joined: &Joined<'_>) -> Result<Claims, VerifyError> {
-    let map = joined.assemble()?;
-    let sub = map.as_item().as_map().and_then(|map: Map<'_>| map.get_int(profile::SUB));
+pub(crate) fn assemble(joined: &Joined<'_>) -> Result<Assembled, VerifyError> {
+    let assembled = joined.assemble()?;
+    let sub = assembled.claims.as_item().as_map().and_then(|map: Map<'_>| map.get_int(profile::SUB));
     if sub.is_some_and(|sub| sub.as_str().is_none()) {
         return Err(ClaimsError::Type(profile::SUB).into());
     }
-    Ok(Claims::new(map))
+    Ok(assembled)
 }
 
 /// Now, and how much clocks may differ.
