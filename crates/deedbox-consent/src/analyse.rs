@@ -3,9 +3,9 @@ use alloc::{
     vec::Vec,
 };
 
-use deedbox_model::{Assurance, Name, Timestamp};
+use deedbox_model::{Name, Timestamp};
 
-use crate::{Action, HostFacts, Policy, eval::reference::Query, vocab::BREAK_GLASS};
+use crate::{Action, Change, Policy, bits::Bits, eval::Index};
 
 /// When and for what an analysis is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub struct Access {
     pub field: Name,
 }
 
-/// What a change would do.
+/// What a change would do, and what is to be done when it is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Impact {
@@ -41,6 +41,8 @@ pub struct Impact {
     pub gained: Vec<Access>,
     /// For each party the fields it had for some purpose and then has for none: what it must erase.
     pub erase: BTreeMap<Name, BTreeSet<Name>>,
+    /// For each party the fields it keeps that another must erase: their keys change, and it is to get the new ones.
+    pub regrant: BTreeMap<Name, BTreeSet<Name>>,
 }
 
 impl At {
@@ -52,69 +54,104 @@ impl At {
 }
 
 impl Impact {
-    pub(crate) fn between(before: &BTreeSet<Access>, after: &BTreeSet<Access>) -> Self {
-        let kept: BTreeSet<(&Name, &Name)> = after.iter().map(|access| (&access.party, &access.field)).collect();
-        let mut erase: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
-        for access in before.iter().filter(|access| !kept.contains(&(&access.party, &access.field))) {
-            erase.entry(access.party.clone()).or_default().insert(access.field.clone());
-        }
-        Self {
-            lost: before.difference(after).cloned().collect(),
-            gained: after.difference(before).cloned().collect(),
-            erase,
-        }
+    /// The fields whose keys must change, because somebody who had them may have them no more.
+    #[must_use]
+    pub fn rotate(&self) -> BTreeSet<&Name> {
+        self.erase.values().flatten().collect()
+    }
+
+    /// The parties to tell: those that lose or gain something.
+    #[must_use]
+    pub fn tell(&self) -> BTreeSet<&Name> {
+        self.lost.iter().chain(&self.gained).map(|access| &access.party).collect()
     }
 }
 
-/// Everything that some request would be allowed, at the highest assurance, with all conditions and no uses, whatever its
-/// basis, ground and recipient.
-///
-/// What is allowed is allowed by some permission, so it is enough to ask as each permission wants to be asked.
-pub(crate) fn reach(policy: &Policy, at: At, party: Option<&Name>, field: Option<&Name>) -> BTreeSet<Access> {
-    let vocabulary = &policy.vocabulary;
-    let mut reached = BTreeSet::new();
-    let conditions =
-        vocabulary.conditions().iter().filter(|condition| at.emergency || condition.as_str() != BREAK_GLASS).cloned();
-    let conditions: BTreeSet<Name> = conditions.collect();
-    for (permission, _) in policy.permissions.values().filter(|(permission, _)| permission.actions.contains(at.action))
-    {
-        let recipients: Vec<Option<&Name>> = match at.action {
-            Action::Share => permission.recipients.iter().map(Some).collect(),
-            _ => Vec::from([None]),
-        };
-        let fields: Vec<&Name> = vocabulary
-            .fields()
-            .keys()
-            .filter(|name| field.is_none_or(|field| field == *name) && vocabulary.covers(&permission.fields, name))
-            .collect();
-        let parties = vocabulary.parties().iter().filter(|(name, kind)| {
-            party.is_none_or(|party| party == *name)
-                && vocabulary.permits(&permission.to, name)
-                && vocabulary.regime().allows(**kind, permission.basis)
-        });
-        for (party, _) in parties {
-            let host =
-                HostFacts::new(party.clone(), at.now).assurance(Assurance::High).conditions(conditions.iter().cloned());
-            for purpose in
-                vocabulary.purposes().filter(|purpose| vocabulary.is_purpose_within(purpose, &permission.purpose))
-            {
-                for recipient in &recipients {
-                    let query = Query {
-                        policy,
-                        host: &host,
-                        purpose,
-                        action: at.action,
-                        basis: permission.basis,
-                        ground: permission.ground,
-                        recipient: *recipient,
-                    };
-                    for field in fields.iter().filter(|field| query.judge(field, at.now).is_ok()) {
-                        let field = (*field).clone();
-                        reached.insert(Access { party: party.clone(), purpose: purpose.clone(), field });
-                    }
-                }
+/// Every (party, purpose) that could be allowed `field`.
+pub(crate) fn who_can_see(index: &Index, field: &Name, at: At) -> Vec<Access> {
+    let words = index.words();
+    let mut rows = Vec::new();
+    let Some(number) = words.fields().number(field) else { return rows };
+    let every = Bits::full(words.purposes().names().len());
+    for (party, name) in words.parties().iter().enumerate() {
+        let purposes = index.purposes_of(party, number, &every, at);
+        let purposes = purposes.iter().filter_map(|purpose| words.purposes().names().get(purpose));
+        rows.extend(purposes.map(|purpose| access(name, purpose, field)));
+    }
+    rows
+}
+
+/// Every (purpose, field) that could be allowed to `party`.
+pub(crate) fn what_can_see(index: &Index, party: &Name, at: At) -> Vec<Access> {
+    let words = index.words();
+    let mut rows = Vec::new();
+    let Some(number) = words.parties().number(party) else { return rows };
+    for purpose in 0..words.purposes().names().len() {
+        rows.extend(rows_of(index, party, purpose, &index.fields_of(number, purpose, at)));
+    }
+    rows
+}
+
+/// What `change` to `policy` did, which turned `before` into `after`.
+pub(crate) fn impact(policy: &Policy, (before, after): (&Index, &Index), change: &Change, at: At) -> Impact {
+    let words = before.words();
+    let purposes = touched(policy, change);
+    let mut impact = Impact::default();
+    let mut rotate = Bits::new(words.fields().len());
+    for party in before.differing(after, at.action) {
+        let Some(name) = words.parties().get(party) else { continue };
+        let mut lost_for_some = Bits::new(words.fields().len());
+        for purpose in purposes.iter() {
+            let (had, has) = (before.fields_of(party, purpose, at), after.fields_of(party, purpose, at));
+            let (mut lost, mut gained) = (had.clone(), has.clone());
+            lost.subtract(&has);
+            gained.subtract(&had);
+            impact.lost.extend(rows_of(before, name, purpose, &lost));
+            impact.gained.extend(rows_of(before, name, purpose, &gained));
+            lost_for_some.add(&lost);
+        }
+        if !lost_for_some.is_empty() {
+            lost_for_some.subtract(&after.kept(party, &lost_for_some, at));
+            let fields: BTreeSet<Name> = names_of(before, &lost_for_some).cloned().collect();
+            if !fields.is_empty() {
+                impact.erase.insert(name.clone(), fields);
+            }
+            rotate.add(&lost_for_some);
+        }
+    }
+    if !rotate.is_empty() {
+        for (party, name) in words.parties().iter().enumerate() {
+            let kept: BTreeSet<Name> = names_of(after, &after.kept(party, &rotate, at)).cloned().collect();
+            if !kept.is_empty() {
+                impact.regrant.insert(name.clone(), kept);
             }
         }
     }
-    reached
+    impact
+}
+
+/// The purposes for which a change can matter.
+fn touched(policy: &Policy, change: &Change) -> Bits {
+    let dag = policy.vocabulary.words().purposes();
+    let permission = match change {
+        Change::AddPermission(permission) => Some(&**permission),
+        Change::Suspend(id) | Change::Resume(id) | Change::Withdraw(id) => policy.permission(id).map(|(rule, _)| rule),
+        _ => None,
+    };
+    let purpose = permission.and_then(|permission| dag.names().number(&permission.purpose));
+    let purposes = purpose.and_then(|purpose| dag.down(purpose));
+    purposes.cloned().unwrap_or_else(|| Bits::full(dag.names().len()))
+}
+
+fn names_of<'a>(index: &'a Index, fields: &Bits) -> impl Iterator<Item = &'a Name> {
+    fields.iter().filter_map(|field| index.words().fields().get(field))
+}
+
+fn rows_of(index: &Index, party: &Name, purpose: usize, fields: &Bits) -> Vec<Access> {
+    let Some(purpose) = index.words().purposes().names().get(purpose) else { return Vec::new() };
+    names_of(index, fields).map(|field| access(party, purpose, field)).collect()
+}
+
+fn access(party: &Name, purpose: &Name, field: &Name) -> Access {
+    Access { party: party.clone(), purpose: purpose.clone(), field: field.clone() }
 }

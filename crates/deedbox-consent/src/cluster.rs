@@ -12,7 +12,7 @@ pub struct Cluster {
 }
 
 /// Which roster of a cluster a permission means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third")]
 pub enum Roster {
     /// Whoever is a member at the time: follows the cluster.
@@ -22,7 +22,7 @@ pub enum Roster {
 }
 
 /// Whom a rule is about. CBOR: `[0, party]`, `[1, cluster, roster]` (0: current), `[1, cluster]`, or null for anyone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_enums, reason = "the language of rules is closed")]
 pub enum To {
     /// Everybody; prohibitions only.

@@ -5,7 +5,7 @@ use alloc::{
 
 use deedbox_model::{Name, Timestamp};
 
-use crate::{Action, Bounds, Obligations, ReleasePlan};
+use crate::{Action, Bounds, FieldSet, Obligations, Permission, ReleasePlan, fields::Released};
 
 /// Defines the numbered reasons.
 macro_rules! reasons {
@@ -164,11 +164,11 @@ pub enum Decision {
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
-    // INVARIANT: only the evaluator fills these, through `Permit::new`.
+    // INVARIANT: only an evaluator fills these, through `Decided`.
     party: Name,
     purpose: Name,
     action: Action,
-    fields: BTreeMap<Name, Vec<Bounds>>,
+    released: Released,
     determining: BTreeSet<Name>,
     consume: BTreeSet<Name>,
     obligations: Obligations,
@@ -193,7 +193,7 @@ pub struct PersonView<'a> {
     /// Why the whole request was refused.
     pub refusal: Option<Reason>,
     /// The fields that may leave, each with the times its records may be of.
-    pub fields: Vec<(&'a Name, &'a [Bounds])>,
+    pub fields: Vec<(&'a Name, Vec<Bounds>)>,
     /// The fields that stay, and why; empty when all permitted fields were asked for.
     pub withheld: &'a BTreeMap<Name, Reason>,
     /// The permissions that let something leave.
@@ -290,7 +290,7 @@ impl Decision {
     pub fn for_person(&self) -> PersonView<'_> {
         let (fields, determining, obligations, retention) = match self {
             Self::Permit(permit) => (
-                permit.fields.iter().map(|(name, records)| (name, records.as_slice())).collect(),
+                permit.fields().map(|field| (field, permit.records(field))).collect(),
                 permit.determining.iter().collect(),
                 permit.obligations,
                 Some(permit.retention),
@@ -314,7 +314,7 @@ impl Decision {
         match self {
             Self::Permit(permit) => RequesterView {
                 outcome: if permit.withheld.is_empty() { Outcome::Granted } else { Outcome::Partial },
-                fields: permit.fields.keys().cloned().collect(),
+                fields: permit.fields().cloned().collect(),
                 obligations: permit.obligations,
                 retention: Some(permit.retention),
             },
@@ -332,36 +332,6 @@ impl Decision {
 }
 
 impl Permit {
-    /// For the evaluator.
-    pub(crate) fn new(decided: Decided) -> Self {
-        let Decided {
-            party,
-            purpose,
-            action,
-            fields,
-            determining,
-            consume,
-            obligations,
-            retention,
-            withheld,
-            all,
-            stable_until,
-        } = decided;
-        Self {
-            party,
-            purpose,
-            action,
-            fields,
-            determining,
-            consume,
-            obligations,
-            retention,
-            withheld,
-            all,
-            stable_until,
-        }
-    }
-
     /// Who may have it.
     #[must_use]
     pub const fn party(&self) -> &Name {
@@ -383,19 +353,31 @@ impl Permit {
     /// The fields that may leave; at least one.
     #[must_use]
     pub fn fields(&self) -> impl ExactSizeIterator<Item = &Name> {
-        self.fields.keys()
+        self.released.fields().iter()
+    }
+
+    /// The same as a set.
+    #[must_use]
+    pub const fn field_set(&self) -> &FieldSet {
+        self.released.fields()
     }
 
     /// Whether `field` may leave, for some record at least.
     #[must_use]
     pub fn has(&self, field: &Name) -> bool {
-        self.fields.contains_key(field)
+        self.released.fields().contains(field)
+    }
+
+    /// The times of which the records of `field` may leave: ascending, apart from each other, none if it stays.
+    #[must_use]
+    pub fn records(&self, field: &Name) -> Vec<Bounds> {
+        self.released.bounds(field)
     }
 
     /// Whether the record of `field` made at `record_time` may leave.
     #[must_use]
     pub fn admits(&self, field: &Name, record_time: Timestamp) -> bool {
-        self.fields.get(field).is_some_and(|stretches| stretches.iter().any(|bounds| bounds.contains(record_time)))
+        self.released.admits(field, record_time)
     }
 
     /// The permissions that let something leave.
@@ -440,7 +422,7 @@ impl Permit {
             party: self.party,
             purpose: self.purpose,
             action: self.action,
-            fields: self.fields,
+            released: self.released,
             obligations: self.obligations,
             retention: self.retention,
             determining: self.determining,
@@ -450,13 +432,9 @@ impl Permit {
 }
 
 impl Denial {
-    /// For the evaluator.
-    pub(crate) const fn new(
-        refusal: Option<Reason>,
-        withheld: BTreeMap<Name, Reason>,
-        stable_until: Option<Timestamp>,
-    ) -> Self {
-        Self { refusal, withheld, stable_until }
+    /// A request that is refused whole.
+    pub(crate) const fn whole(refusal: Reason) -> Self {
+        Self { refusal: Some(refusal), withheld: BTreeMap::new(), stable_until: None }
     }
 
     /// Why the whole request was refused, if it was.
@@ -478,17 +456,44 @@ impl Denial {
     }
 }
 
-/// What the evaluator found, before it is a [`Permit`].
-pub(crate) struct Decided {
-    pub(crate) party: Name,
-    pub(crate) purpose: Name,
+impl From<Denial> for Decision {
+    fn from(denial: Denial) -> Self {
+        Self::Denial(denial)
+    }
+}
+
+/// What an evaluator found; becomes a [`Permit`] if anything is released.
+pub(crate) struct Decided<'a> {
+    pub(crate) party: &'a Name,
+    pub(crate) purpose: &'a Name,
     pub(crate) action: Action,
-    pub(crate) fields: BTreeMap<Name, Vec<Bounds>>,
-    pub(crate) determining: BTreeSet<Name>,
-    pub(crate) consume: BTreeSet<Name>,
-    pub(crate) obligations: Obligations,
-    pub(crate) retention: u64,
+    pub(crate) released: Released,
+    /// The permissions that released something.
+    pub(crate) determining: Vec<&'a Permission>,
     pub(crate) withheld: BTreeMap<Name, Reason>,
     pub(crate) all: bool,
     pub(crate) stable_until: Option<Timestamp>,
+}
+
+impl From<Decided<'_>> for Decision {
+    fn from(decided: Decided<'_>) -> Self {
+        let Decided { party, purpose, action, released, determining, withheld, all, stable_until } = decided;
+        if released.fields().is_empty() {
+            return Self::Denial(Denial { refusal: None, withheld, stable_until });
+        }
+        let limited = determining.iter().filter(|permission| permission.limit.is_some());
+        Self::Permit(Permit {
+            party: party.clone(),
+            purpose: purpose.clone(),
+            action,
+            released,
+            consume: limited.map(|permission| permission.id.clone()).collect(),
+            obligations: determining.iter().fold(Obligations::EMPTY, |all, one| all.union(one.obligations)),
+            retention: determining.iter().filter_map(|permission| permission.retention).min().unwrap_or(0),
+            determining: determining.into_iter().map(|permission| permission.id.clone()).collect(),
+            withheld,
+            all,
+            stable_until,
+        })
+    }
 }

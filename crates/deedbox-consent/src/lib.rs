@@ -52,8 +52,8 @@
 //!
 //! # Features
 //!
-//! `std` (default); `reference`: shows the evaluator that is the executable specification as a function. Without `std`
-//! the crate needs `alloc` only.
+//! `std` (default); `reference`: the evaluator that is the executable specification, as a function; `test-util`: rules and
+//! requests for tests. Without `std` the crate needs `alloc` only.
 //!
 //! The format is specified in `docs/format/consent.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -62,11 +62,14 @@
 extern crate alloc;
 
 mod analyse;
+mod bits;
 mod cluster;
 mod codec;
 mod decision;
 mod error;
 mod eval;
+mod explanation;
+mod fields;
 mod lists;
 mod mandate;
 mod permission;
@@ -77,10 +80,13 @@ mod regime;
 mod release;
 mod request;
 mod selector;
+mod shared;
 mod terms;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 mod vocab;
 
-/// The naive evaluator, for whoever checks another against it.
+/// The naive evaluator: the format page as a program, for whoever checks another against it.
 #[cfg(feature = "reference")]
 pub mod reference {
     use crate::{Ask, Decision, HostFacts, Policy};
@@ -96,6 +102,8 @@ pub use cluster::{Cluster, Roster, To};
 pub use decision::{Decision, Denial, Outcome, Permit, PersonView, Reason, RequesterView};
 pub use error::{CompileError, DecodeError, RuleError, VocabularyError};
 pub use eval::Evaluator;
+pub use explanation::Explanation;
+pub use fields::FieldSet;
 pub use lists::{Action, Actions, Obligation, Obligations, Rank};
 pub use mandate::Mandate;
 pub use permission::{Evidence, EvidenceKind, Limit, Permission};

@@ -1,8 +1,4 @@
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
 use core::num::NonZeroU32;
 
 use deedbox_cbor::{Item, Writer};
@@ -12,21 +8,22 @@ use crate::{
     Any, Ask, Basis, CompileError, Decision, Evaluator, EvidenceKind, Ground, HostFacts, Mandate, Obligation,
     Permission, Prohibition, Rank, Roster, RuleError, Selector, To, Vocabulary,
     codec::{read, to_vec},
-    eval,
+    eval::Index,
+    shared::SharedMap,
     vocab::BREAK_GLASS,
 };
 
 /// All rules of one person, and the vocabulary they are written in.
 ///
-/// Holds accepted rules only. Personal data: store it sealed.
+/// Holds accepted rules only. Clones share what neither changes. Personal data: store it sealed.
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub(crate) vocabulary: Vocabulary,
-    pub(crate) mandates: BTreeMap<Name, (Mandate, MandateStatus)>,
-    pub(crate) permissions: BTreeMap<Name, (Permission, PermissionStatus)>,
-    pub(crate) prohibitions: BTreeMap<Name, Prohibition>,
+    pub(crate) mandates: SharedMap<(Arc<Mandate>, MandateStatus)>,
+    pub(crate) permissions: SharedMap<(Arc<Permission>, PermissionStatus)>,
+    pub(crate) prohibitions: SharedMap<Arc<Prohibition>>,
     /// Ids that were offered, accepted or not; not part of the bytes.
-    seen: BTreeSet<Name>,
+    seen: SharedMap<()>,
 }
 
 /// Whether a permission works.
@@ -127,10 +124,10 @@ impl Policy {
     pub const fn new(vocabulary: Vocabulary) -> Self {
         Self {
             vocabulary,
-            mandates: BTreeMap::new(),
-            permissions: BTreeMap::new(),
-            prohibitions: BTreeMap::new(),
-            seen: BTreeSet::new(),
+            mandates: SharedMap::new(),
+            permissions: SharedMap::new(),
+            prohibitions: SharedMap::new(),
+            seen: SharedMap::new(),
         }
     }
 
@@ -164,30 +161,31 @@ impl Policy {
 
     /// The mandates with their statuses, by id.
     pub fn mandates(&self) -> impl Iterator<Item = (&Mandate, MandateStatus)> {
-        self.mandates.values().map(|(mandate, status)| (mandate, *status))
+        self.mandates.values().map(|(mandate, status)| (&**mandate, *status))
     }
 
     /// The permissions with their statuses, by id.
     pub fn permissions(&self) -> impl Iterator<Item = (&Permission, PermissionStatus)> {
-        self.permissions.values().map(|(permission, status)| (permission, *status))
+        self.permissions.values().map(|(permission, status)| (&**permission, *status))
     }
 
     /// The prohibitions, by id.
     pub fn prohibitions(&self) -> impl Iterator<Item = &Prohibition> {
-        self.prohibitions.values()
+        self.prohibitions.values().map(|prohibition| &**prohibition)
     }
 
     /// One permission with its status.
     #[must_use]
     pub fn permission(&self, id: &Name) -> Option<(&Permission, PermissionStatus)> {
-        self.permissions.get(id).map(|(permission, status)| (permission, *status))
+        self.permissions.get(id).map(|(permission, status)| (&**permission, *status))
     }
 
     /// Decides a request.
     ///
-    /// Total: every request has an answer, and without a permission it is no.
+    /// Total: every request has an answer, and without a permission it is no. Compiles the rules about the asker first;
+    /// whoever decides often keeps an [`Evaluator`].
     pub fn decide(&self, ask: &Ask, host: &HostFacts) -> Decision {
-        eval::decide(self, ask, host)
+        Index::about(self, [Some(&host.party), ask.recipient.as_ref()].into_iter().flatten()).decide(ask, host)
     }
 
     /// Makes an evaluator that can be shared between threads.
@@ -209,17 +207,17 @@ impl Policy {
             Change::AddMandate(mandate, status) => {
                 self.check_new(&mandate.id, mandate.to_bytes().len())?;
                 self.check_mandate(&mandate)?;
-                self.mandates.insert(mandate.id.clone(), (*mandate, status));
+                self.mandates.insert(mandate.id.clone(), (Arc::from(mandate), status));
             }
             Change::AddPermission(permission) => {
                 self.check_new(&permission.id, permission.to_bytes().len())?;
                 self.check_permission(&permission)?;
-                self.permissions.insert(permission.id.clone(), (*permission, PermissionStatus::Given));
+                self.permissions.insert(permission.id.clone(), (Arc::from(permission), PermissionStatus::Given));
             }
             Change::AddProhibition(prohibition) => {
                 self.check_new(&prohibition.id, prohibition.to_bytes().len())?;
                 self.check_prohibition(&prohibition)?;
-                self.prohibitions.insert(prohibition.id.clone(), *prohibition);
+                self.prohibitions.insert(prohibition.id.clone(), Arc::from(prohibition));
             }
             Change::Lift(id) => {
                 self.prohibitions.remove(&id).ok_or(RuleError::UnknownId)?;
@@ -288,7 +286,7 @@ impl Policy {
         if len > Permission::MAX_LEN || rules >= Self::MAX_RULES {
             return Err(RuleError::TooLong);
         }
-        if self.seen.insert(id.clone()) { Ok(()) } else { Err(RuleError::DuplicateId) }
+        if self.seen.insert(id.clone(), ()) { Ok(()) } else { Err(RuleError::DuplicateId) }
     }
 
     fn check_mandate(&self, mandate: &Mandate) -> Result<(), RuleError> {
@@ -319,7 +317,7 @@ impl Policy {
             && permission.recipients.iter().all(|recipient| vocabulary.parties().contains_key(recipient))
             && permission.obligations.is_known()
             && permission.evidence.kind.is_known()
-            && permission.mandate.as_ref().is_none_or(|mandate| self.mandates.contains_key(mandate));
+            && permission.mandate.as_ref().is_none_or(|mandate| self.mandates.contains(mandate));
         check(known, RuleError::UnknownId)?;
         check(!actions.is_empty() && !fields.include.is_empty(), RuleError::Empty)?;
         let bounds = &permission.bounds;
@@ -358,7 +356,7 @@ impl Policy {
             && self.vocabulary.knows_to(to)
             && self.knows(purposes.only(), fields.only())
             && actions.only().is_none_or(|actions| actions.is_known())
-            && mandate.as_ref().is_none_or(|mandate| self.mandates.contains_key(mandate));
+            && mandate.as_ref().is_none_or(|mandate| self.mandates.contains(mandate));
         check(known, RuleError::UnknownId)?;
         check(!is_empty(purposes, actions, fields), RuleError::Empty)?;
         check(!bounds.is_empty() && !records.is_empty(), RuleError::BadBounds)?;
@@ -407,8 +405,8 @@ impl Policy {
     }
 
     fn fields_are_in(&self, fields: &Selector, allowed: &Selector) -> bool {
-        let vocabulary = &self.vocabulary;
-        vocabulary.fields().keys().all(|field| !vocabulary.covers(fields, field) || vocabulary.covers(allowed, field))
+        let words = self.vocabulary.words();
+        words.select(fields).is_subset(&words.select(allowed))
     }
 
     fn encode(&self, writer: &mut Writer) {

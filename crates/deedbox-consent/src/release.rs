@@ -1,11 +1,8 @@
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use alloc::{collections::BTreeSet, vec::Vec};
 
 use deedbox_model::{Name, Timestamp};
 
-use crate::{Action, Bounds, Obligations};
+use crate::{Action, Bounds, Obligations, fields::Released};
 
 /// What a release has to do; made from a [`Permit`](crate::Permit) only.
 ///
@@ -17,7 +14,7 @@ pub struct ReleasePlan {
     pub(crate) party: Name,
     pub(crate) purpose: Name,
     pub(crate) action: Action,
-    pub(crate) fields: BTreeMap<Name, Vec<Bounds>>,
+    pub(crate) released: Released,
     pub(crate) obligations: Obligations,
     pub(crate) retention: u64,
     pub(crate) determining: BTreeSet<Name>,
@@ -45,14 +42,14 @@ impl ReleasePlan {
 
     /// The fields, each with the times its records may be of.
     #[must_use]
-    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&Name, &[Bounds])> {
-        self.fields.iter().map(|(name, records)| (name, records.as_slice()))
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&Name, Vec<Bounds>)> {
+        self.released.fields().iter().map(|field| (field, self.released.bounds(field)))
     }
 
     /// Whether the record of `field` made at `record_time` is part of it.
     #[must_use]
     pub fn admits(&self, field: &Name, record_time: Timestamp) -> bool {
-        self.fields.get(field).is_some_and(|stretches| stretches.iter().any(|bounds| bounds.contains(record_time)))
+        self.released.admits(field, record_time)
     }
 
     /// What the receiver owes.

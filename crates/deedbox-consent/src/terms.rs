@@ -152,10 +152,7 @@ fn is_inside(vocabulary: &Vocabulary, this: &Permission, that: &Permission) -> b
         && this.rank <= that.rank
         && (this.purpose == that.purpose || vocabulary.is_purpose_within(&this.purpose, &that.purpose))
         && that.actions.contains_all(this.actions)
-        && vocabulary
-            .fields()
-            .keys()
-            .all(|field| !vocabulary.covers(&this.fields, field) || vocabulary.covers(&that.fields, field))
+        && vocabulary.words().select(&this.fields).is_subset(&vocabulary.words().select(&that.fields))
         && this.recipients.is_subset(&that.recipients)
         && this.bounds.is_within(&that.bounds)
         && this.records.is_within(&that.records)

@@ -1,5 +1,6 @@
 use alloc::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     vec::Vec,
 };
 use core::num::NonZeroU32;
@@ -9,13 +10,23 @@ use deedbox_model::Name;
 
 use crate::{
     Cluster, PartyKind, Regime, Roster, RuleError, Selector, Sensitivity, To, VocabularyError,
+    bits::Bits,
     codec::{read, read_names, read_opt, to_vec, write_names, write_opt},
 };
+
+mod builder;
+mod dag;
+mod names;
+
+pub use builder::VocabularyBuilder;
+pub(crate) use dag::Dag;
+pub(crate) use names::Names;
 
 /// The words that rules and requests may use.
 ///
 /// Purposes and categories form graphs: what is allowed for a purpose is allowed for those below it. Fields lie in
-/// categories. Made by [`Vocabulary::builder`] or [`Vocabulary::from_bytes`], and consistent in itself.
+/// categories. Made by [`Vocabulary::builder`] or [`Vocabulary::from_bytes`], and consistent in itself. Clones share
+/// their words.
 ///
 /// ```cddl
 /// vocabulary = { 1: 1, 2: name, 3: version, 4: [regime, table version], 5: {purpose => [* parent]},
@@ -24,15 +35,8 @@ use crate::{
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vocabulary {
-    name: Name,
-    version: u64,
-    regime: Regime,
-    purposes: Dag,
-    categories: Dag,
-    fields: BTreeMap<Name, Field>,
-    parties: BTreeMap<Name, PartyKind>,
-    clusters: BTreeMap<Name, Cluster>,
-    conditions: Vec<Name>,
+    words: Arc<Words>,
+    clusters: Arc<BTreeMap<Name, Cluster>>,
 }
 
 /// What a vocabulary says about a field.
@@ -41,6 +45,31 @@ pub struct Field {
     categories: BTreeSet<Name>,
     sensitivity: Sensitivity,
     issuer: Option<Name>,
+}
+
+/// All of a vocabulary but its clusters: what no change of a policy touches.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Words {
+    name: Name,
+    version: u64,
+    regime: Regime,
+    purposes: Dag,
+    categories: Dag,
+    fields: BTreeMap<Name, Field>,
+    parties: BTreeMap<Name, PartyKind>,
+    conditions: Vec<Name>,
+    field_names: Names,
+    party_names: Names,
+    /// For each category the fields at or below it.
+    within: Vec<Bits>,
+    special: Bits,
+    criminal: Bits,
+    /// Fields with their issuers, by number.
+    issued: Vec<(usize, usize)>,
+    /// By party.
+    kinds: Vec<PartyKind>,
+    /// For each purpose those that share a purpose below with it.
+    overlaps: Vec<Bits>,
 }
 
 impl Field {
@@ -69,18 +98,7 @@ impl Vocabulary {
 
     /// Starts an empty vocabulary.
     pub fn builder(name: &str, version: u64, regime: Regime) -> VocabularyBuilder {
-        VocabularyBuilder {
-            name: Name::parse(name).ok(),
-            version,
-            regime,
-            purposes: BTreeMap::new(),
-            categories: BTreeMap::new(),
-            fields: BTreeMap::new(),
-            parties: BTreeMap::new(),
-            clusters: BTreeMap::new(),
-            conditions: Vec::new(),
-            fault: None,
-        }
+        VocabularyBuilder::new(name, version, regime)
     }
 
     /// Reads the canonical bytes, at most [`Vocabulary::MAX_LEN`].
@@ -102,87 +120,88 @@ impl Vocabulary {
 
     /// Its name.
     #[must_use]
-    pub const fn name(&self) -> &Name {
-        &self.name
+    pub fn name(&self) -> &Name {
+        &self.words.name
     }
 
     /// Its version.
     #[must_use]
-    pub const fn version(&self) -> u64 {
-        self.version
+    pub fn version(&self) -> u64 {
+        self.words.version
     }
 
     /// Which law's table holds.
     #[must_use]
-    pub const fn regime(&self) -> Regime {
-        self.regime
+    pub fn regime(&self) -> Regime {
+        self.words.regime
     }
 
     /// All fields by name.
     #[must_use]
-    pub const fn fields(&self) -> &BTreeMap<Name, Field> {
-        &self.fields
+    pub fn fields(&self) -> &BTreeMap<Name, Field> {
+        &self.words.fields
     }
 
     /// All parties by name.
     #[must_use]
-    pub const fn parties(&self) -> &BTreeMap<Name, PartyKind> {
-        &self.parties
+    pub fn parties(&self) -> &BTreeMap<Name, PartyKind> {
+        &self.words.parties
     }
 
     /// All clusters by name.
     #[must_use]
-    pub const fn clusters(&self) -> &BTreeMap<Name, Cluster> {
+    pub fn clusters(&self) -> &BTreeMap<Name, Cluster> {
         &self.clusters
     }
 
     /// All purposes.
     pub fn purposes(&self) -> impl Iterator<Item = &Name> {
-        self.purposes.nodes.keys()
+        self.words.purposes.names().iter()
     }
 
     /// All categories.
     pub fn categories(&self) -> impl Iterator<Item = &Name> {
-        self.categories.nodes.keys()
+        self.words.categories.names().iter()
     }
 
     /// All conditions, in bit order.
     #[must_use]
     pub fn conditions(&self) -> &[Name] {
-        &self.conditions
+        &self.words.conditions
     }
 
     /// Whether there is such a purpose.
     #[must_use]
     pub fn has_purpose(&self, purpose: &Name) -> bool {
-        self.purposes.nodes.contains_key(purpose)
+        self.words.purposes.has(purpose)
     }
 
     /// Whether `purpose` is `of` or lies below it.
     #[must_use]
     pub fn is_purpose_within(&self, purpose: &Name, of: &Name) -> bool {
-        self.purposes.is_within(purpose, of)
+        self.words.purposes.is_within(purpose, of)
     }
 
     /// Whether some purpose lies within both.
     #[must_use]
     pub fn purposes_overlap(&self, one: &Name, other: &Name) -> bool {
-        self.purposes.nodes.values().any(|node| node.up.contains(one) && node.up.contains(other))
+        self.purposes().any(|purpose| self.is_purpose_within(purpose, one) && self.is_purpose_within(purpose, other))
     }
 
     /// Whether `selector` chooses `field`; no selector chooses a field that is not there.
     #[must_use]
     pub fn covers(&self, selector: &Selector, field: &Name) -> bool {
-        let Some(entry) = self.fields.get(field) else { return false };
+        let Some(entry) = self.fields().get(field) else { return false };
+        let categories = &self.words.categories;
         let within = |names: &BTreeSet<Name>| {
             names.contains(field)
-                || entry
-                    .categories
-                    .iter()
-                    .filter_map(|category| self.categories.nodes.get(category))
-                    .any(|node| !node.up.is_disjoint(names))
+                || names.iter().any(|name| entry.categories.iter().any(|category| categories.is_within(category, name)))
         };
         within(&selector.include) && !within(&selector.exclude)
+    }
+
+    pub(crate) const fn words(&self) -> &Arc<Words> {
+        &self.words
     }
 
     /// Whether a permission `to` names `party` now.
@@ -223,7 +242,7 @@ impl Vocabulary {
 
     /// Whether every name in `selector` is a category or a field.
     pub(crate) fn knows_selector(&self, selector: &Selector) -> bool {
-        selector.names().all(|name| self.fields.contains_key(name) || self.categories.nodes.contains_key(name))
+        selector.names().all(|name| self.fields().contains_key(name) || self.words.categories.has(name))
     }
 
     /// Whether the party, cluster and roster of `to` are there.
@@ -231,7 +250,7 @@ impl Vocabulary {
         match to {
             To::Anyone => true,
             To::Cluster(cluster) | To::Roster(cluster, Roster::Current) => self.clusters.contains_key(cluster),
-            To::Party(party) => self.parties.contains_key(party),
+            To::Party(party) => self.parties().contains_key(party),
             To::Roster(cluster, Roster::Pinned(number)) => {
                 self.clusters.get(cluster).is_some_and(|cluster| cluster.rosters.contains_key(number))
             }
@@ -245,37 +264,40 @@ impl Vocabulary {
         version: NonZeroU32,
         members: BTreeSet<Name>,
     ) -> Result<(), RuleError> {
-        if !members.iter().all(|member| self.parties.contains_key(member)) {
+        if !members.iter().all(|member| self.parties().contains_key(member)) {
             return Err(RuleError::UnknownId);
         }
-        let cluster = self.clusters.get_mut(cluster).ok_or(RuleError::UnknownId)?;
-        if cluster.rosters.contains_key(&version) {
+        let rosters = &self.clusters.get(cluster).ok_or(RuleError::UnknownId)?.rosters;
+        if rosters.contains_key(&version) {
             return Err(RuleError::DuplicateId);
         }
-        if cluster.rosters.len() >= MAX_ROSTERS {
+        if rosters.len() >= MAX_ROSTERS {
             return Err(RuleError::TooLong);
         }
-        cluster.rosters.insert(version, members);
-        cluster.current = version;
+        if let Some(cluster) = Arc::make_mut(&mut self.clusters).get_mut(cluster) {
+            cluster.rosters.insert(version, members);
+            cluster.current = version;
+        }
         Ok(())
     }
 
     pub(crate) fn encode(&self, writer: &mut Writer) {
+        let words = &*self.words;
         writer.map(|map| {
             map.int(1, |writer| {
                 writer.uint(1);
             });
-            map.int(2, |writer| self.name.encode(writer));
+            map.int(2, |writer| words.name.encode(writer));
             map.int(3, |writer| {
-                writer.uint(self.version);
+                writer.uint(words.version);
             });
             map.int(4, |writer| {
-                writer.array(2).uint(u64::from(self.regime.code())).uint(Regime::TABLE_VERSION);
+                writer.array(2).uint(u64::from(words.regime.code())).uint(Regime::TABLE_VERSION);
             });
-            map.int(5, |writer| self.purposes.encode(writer));
-            map.int(6, |writer| self.categories.encode(writer));
+            map.int(5, |writer| write_map(writer, words.purposes.parents(), write_names));
+            map.int(6, |writer| write_map(writer, words.categories.parents(), write_names));
             map.int(7, |writer| {
-                write_map(writer, &self.fields, |writer, field| {
+                write_map(writer, words.fields.iter(), |writer, field| {
                     writer.array(3);
                     write_names(writer, &field.categories);
                     writer.uint(u64::from(field.sensitivity.code()));
@@ -283,12 +305,12 @@ impl Vocabulary {
                 });
             });
             map.int(8, |writer| {
-                write_map(writer, &self.parties, |writer, kind| {
+                write_map(writer, words.parties.iter(), |writer, kind| {
                     writer.uint(u64::from(kind.code()));
                 });
             });
             map.int(9, |writer| {
-                write_map(writer, &self.clusters, |writer, cluster| {
+                write_map(writer, self.clusters.iter(), |writer, cluster| {
                     writer.array(2).uint(u64::from(cluster.current.get()));
                     writer.map(|map| {
                         for (number, members) in &cluster.rosters {
@@ -298,8 +320,8 @@ impl Vocabulary {
                 });
             });
             map.int(10, |writer| {
-                writer.array(self.conditions.len());
-                for condition in &self.conditions {
+                writer.array(words.conditions.len());
+                for condition in &words.conditions {
                     condition.encode(writer);
                 }
             });
@@ -311,242 +333,87 @@ impl Vocabulary {
     }
 }
 
-/// Collects the parts of a [`Vocabulary`]; faults are told by [`VocabularyBuilder::build`].
-#[derive(Debug, Clone)]
-#[must_use]
-pub struct VocabularyBuilder {
-    name: Option<Name>,
-    version: u64,
-    regime: Regime,
-    purposes: BTreeMap<Name, BTreeSet<Name>>,
-    categories: BTreeMap<Name, BTreeSet<Name>>,
-    fields: BTreeMap<Name, Field>,
-    parties: BTreeMap<Name, PartyKind>,
-    clusters: BTreeMap<Name, Cluster>,
-    conditions: Vec<Name>,
-    fault: Option<VocabularyError>,
-}
+impl Words {
+    pub(crate) const fn fields(&self) -> &Names {
+        &self.field_names
+    }
 
-impl VocabularyBuilder {
-    /// Adds a purpose below `parents`.
-    pub fn purpose(mut self, name: &str, parents: &[&str]) -> Self {
-        if let (Some(name), Some(parents)) = (self.name_of(name), self.names_of(parents)) {
-            let previous = self.purposes.insert(name, parents);
-            self.once(previous.is_some());
+    pub(crate) const fn parties(&self) -> &Names {
+        &self.party_names
+    }
+
+    pub(crate) const fn purposes(&self) -> &Dag {
+        &self.purposes
+    }
+
+    /// The purposes that share a purpose below with this one.
+    pub(crate) fn overlaps(&self, purpose: usize) -> Option<&Bits> {
+        self.overlaps.get(purpose)
+    }
+
+    /// The fields of a sensitivity that needs a ground.
+    pub(crate) const fn sensitive(&self, sensitivity: Sensitivity) -> Option<&Bits> {
+        match sensitivity {
+            Sensitivity::SPECIAL => Some(&self.special),
+            Sensitivity::CRIMINAL => Some(&self.criminal),
+            _ => None,
         }
-        self
     }
 
-    /// Adds a category below `parents`.
-    pub fn category(mut self, name: &str, parents: &[&str]) -> Self {
-        if let (Some(name), Some(parents)) = (self.name_of(name), self.names_of(parents)) {
-            let previous = self.categories.insert(name, parents);
-            self.once(previous.is_some());
-        }
-        self
+    pub(crate) const fn regime(&self) -> Regime {
+        self.regime
     }
 
-    /// Adds an ordinary field that lies in `categories`.
-    pub fn field(self, name: &str, categories: &[&str]) -> Self {
-        self.field_with(name, categories, Sensitivity::ORDINARY, None)
+    /// What the party of that number is.
+    pub(crate) fn kind(&self, party: usize) -> PartyKind {
+        self.kinds.get(party).copied().unwrap_or(PartyKind::INDIVIDUAL)
     }
 
-    /// Adds a field with all the law and its issuer say.
-    pub fn field_with(
-        mut self,
-        name: &str,
-        categories: &[&str],
-        sensitivity: Sensitivity,
-        issuer: Option<&str>,
-    ) -> Self {
-        let issuer = issuer.map(|issuer| self.name_of(issuer));
-        if let (Some(name), Some(categories)) = (self.name_of(name), self.names_of(categories)) {
-            let previous = self.fields.insert(name, Field { categories, sensitivity, issuer: issuer.flatten() });
-            self.once(previous.is_some());
-        }
-        self
+    /// The fields that have an issuer, ascending, with its number as a party.
+    pub(crate) fn issued(&self) -> &[(usize, usize)] {
+        &self.issued
     }
 
-    /// Adds a party.
-    pub fn party(mut self, name: &str, kind: PartyKind) -> Self {
-        if let Some(name) = self.name_of(name) {
-            let previous = self.parties.insert(name, kind);
-            self.once(previous.is_some());
-        }
-        self
-    }
-
-    /// Adds a cluster with one roster, the current one.
-    pub fn cluster(mut self, name: &str, number: NonZeroU32, members: &[&str]) -> Self {
-        if let (Some(name), Some(members)) = (self.name_of(name), self.names_of(members)) {
-            let cluster = Cluster { current: number, rosters: BTreeMap::from([(number, members)]) };
-            let previous = self.clusters.insert(name, cluster);
-            self.once(previous.is_some());
-        }
-        self
-    }
-
-    /// Adds a roster to a cluster added before, without making it current.
-    pub fn roster(mut self, cluster: &str, number: NonZeroU32, members: &[&str]) -> Self {
-        if let (Some(cluster), Some(members)) = (self.name_of(cluster), self.names_of(members)) {
-            match self.clusters.get_mut(&cluster) {
-                Some(cluster) => {
-                    let previous = cluster.rosters.insert(number, members);
-                    self.once(previous.is_some());
+    /// The fields that `selector` chooses.
+    pub(crate) fn select(&self, selector: &Selector) -> Bits {
+        let within = |names: &BTreeSet<Name>| {
+            let mut fields = Bits::new(self.field_names.len());
+            for name in names {
+                if let Some(field) = self.field_names.number(name) {
+                    fields.insert(field);
+                } else if let Some(category) = self.categories.names().number(name) {
+                    self.within.get(category).into_iter().for_each(|more| fields.add(more));
                 }
-                None => self.fail(VocabularyError::UnknownParent),
             }
+            fields
+        };
+        let mut chosen = within(&selector.include);
+        if !selector.exclude.is_empty() {
+            chosen.subtract(&within(&selector.exclude));
         }
-        self
+        chosen
     }
 
-    /// Adds a condition; `break_glass` takes the first place.
-    pub fn condition(mut self, name: &str) -> Self {
-        if let Some(name) = self.name_of(name) {
-            self.once(self.conditions.contains(&name));
-            let place = if name.as_str() == BREAK_GLASS { 0 } else { self.conditions.len() };
-            self.conditions.insert(place, name);
-        }
-        self
+    /// All conditions as bits; `break_glass` only in an emergency.
+    pub(crate) fn every_condition(&self, emergency: bool) -> u64 {
+        let conditions = self.conditions.iter().filter(|condition| emergency || condition.as_str() != BREAK_GLASS);
+        self.condition_bits(conditions)
     }
 
-    /// Checks the whole.
-    ///
-    /// # Errors
-    /// The first fault met while adding, else [`VocabularyError::TooLarge`], `DuplicateName`, `UnknownParent`, `Cycle`,
-    /// `Malformed` for a number outside its table or a field in no category.
-    pub fn build(self) -> Result<Vocabulary, VocabularyError> {
-        let name = self.name.ok_or(VocabularyError::BadName)?;
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        let sizes = [
-            (self.purposes.len(), MAX_NODES),
-            (self.categories.len(), MAX_NODES),
-            (self.fields.len(), MAX_FIELDS),
-            (self.parties.len(), MAX_PARTIES),
-            (self.clusters.len(), MAX_CLUSTERS),
-            (self.conditions.len(), MAX_CONDITIONS),
-        ];
-        let rosters = self.clusters.values().map(|cluster| (cluster.rosters.len(), MAX_ROSTERS));
-        if sizes.into_iter().chain(rosters).any(|(size, limit)| size > limit) {
-            return Err(VocabularyError::TooLarge);
-        }
-        if self.fields.keys().any(|field| self.categories.contains_key(field)) {
-            return Err(VocabularyError::DuplicateName);
-        }
-        let known = |names: &BTreeSet<Name>| names.iter().all(|name| self.parties.contains_key(name));
-        for field in self.fields.values() {
-            if field.categories.is_empty() || !field.sensitivity.is_known() {
-                return Err(VocabularyError::Malformed);
-            }
-            if !field.categories.iter().all(|category| self.categories.contains_key(category))
-                || field.issuer.as_ref().is_some_and(|issuer| !self.parties.contains_key(issuer))
-            {
-                return Err(VocabularyError::UnknownParent);
-            }
-        }
-        for cluster in self.clusters.values() {
-            if !cluster.rosters.contains_key(&cluster.current) || !cluster.rosters.values().all(known) {
-                return Err(VocabularyError::UnknownParent);
-            }
-        }
-        if !self.regime.is_known() || !self.parties.values().all(|kind| kind.is_known()) {
-            return Err(VocabularyError::Malformed);
-        }
-        Ok(Vocabulary {
-            name,
-            version: self.version,
-            regime: self.regime,
-            purposes: Dag::new(self.purposes)?,
-            categories: Dag::new(self.categories)?,
-            fields: self.fields,
-            parties: self.parties,
-            clusters: self.clusters,
-            conditions: self.conditions,
-        })
-    }
-
-    fn name_of(&mut self, name: &str) -> Option<Name> {
-        let name = Name::parse(name).ok();
-        if name.is_none() {
-            self.fail(VocabularyError::BadName);
-        }
-        name
-    }
-
-    fn names_of(&mut self, names: &[&str]) -> Option<BTreeSet<Name>> {
-        names.iter().map(|name| self.name_of(name)).collect()
-    }
-
-    fn once(&mut self, again: bool) {
-        if again {
-            self.fail(VocabularyError::DuplicateName);
-        }
-    }
-
-    fn fail(&mut self, fault: VocabularyError) {
-        self.fault.get_or_insert(fault);
+    /// Conditions as bits; unknown ones are none.
+    pub(crate) fn condition_bits<'a>(&self, conditions: impl IntoIterator<Item = &'a Name>) -> u64 {
+        let bit = |condition: &Name| {
+            self.conditions.iter().zip(0..).find(|(known, _)| *known == condition).map_or(0, |(_, bit)| 1 << bit)
+        };
+        conditions.into_iter().map(bit).fold(0, |all, bit| all | bit)
     }
 }
 
-/// Nodes with their parents, and for each everything at or above it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Dag {
-    nodes: BTreeMap<Name, Node>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Node {
-    parents: BTreeSet<Name>,
-    /// The node itself and all its ancestors.
-    up: BTreeSet<Name>,
-}
-
-impl Dag {
-    fn new(mut open: BTreeMap<Name, BTreeSet<Name>>) -> Result<Self, VocabularyError> {
-        if open.values().flatten().any(|parent| !open.contains_key(parent)) {
-            return Err(VocabularyError::UnknownParent);
-        }
-        let mut nodes: BTreeMap<Name, Node> = BTreeMap::new();
-        // INVARIANT: after round k every node of depth up to k is in `nodes`.
-        for _ in 0..MAX_DEPTH {
-            let ready: Vec<Name> = open
-                .iter()
-                .filter(|(_, parents)| parents.iter().all(|parent| nodes.contains_key(parent)))
-                .map(|(name, _)| name.clone())
-                .collect();
-            if ready.is_empty() {
-                break;
-            }
-            let mut level = Vec::with_capacity(ready.len());
-            for name in ready {
-                let parents = open.remove(&name).unwrap_or_default();
-                let mut up = BTreeSet::from([name.clone()]);
-                for parent in parents.iter().filter_map(|parent| nodes.get(parent)) {
-                    up.extend(parent.up.iter().cloned());
-                }
-                level.push((name, Node { parents, up }));
-            }
-            nodes.extend(level);
-        }
-        if open.is_empty() {
-            return Ok(Self { nodes });
-        }
-        let stuck = !open.values().any(|parents| parents.iter().all(|parent| nodes.contains_key(parent)));
-        Err(if stuck { VocabularyError::Cycle } else { VocabularyError::TooLarge })
-    }
-
-    fn is_within(&self, name: &Name, of: &Name) -> bool {
-        self.nodes.get(name).is_some_and(|node| node.up.contains(of))
-    }
-
-    fn encode(&self, writer: &mut Writer) {
-        write_map(writer, &self.nodes, |writer, node| write_names(writer, &node.parents));
-    }
-}
-
-fn write_map<T>(writer: &mut Writer, map: &BTreeMap<Name, T>, write: impl Fn(&mut Writer, &T)) {
+fn write_map<'a, T: 'a>(
+    writer: &mut Writer,
+    map: impl Iterator<Item = (&'a Name, &'a T)>,
+    write: impl Fn(&mut Writer, &T),
+) {
     writer.map(|entries| {
         for (name, value) in map {
             entries.text(name.as_str(), |writer| write(writer, value));
@@ -622,10 +489,5 @@ fn parts(item: Item<'_>) -> Option<VocabularyBuilder> {
 /// The condition of emergencies; the agent vouches for it when glass was broken.
 pub(crate) const BREAK_GLASS: &str = "break_glass";
 
-const MAX_NODES: usize = 1024;
-const MAX_FIELDS: usize = 65_535;
-const MAX_PARTIES: usize = 4096;
-const MAX_CLUSTERS: usize = 256;
 const MAX_ROSTERS: usize = 64;
 const MAX_CONDITIONS: usize = 64;
-const MAX_DEPTH: usize = 32;

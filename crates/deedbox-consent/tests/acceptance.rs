@@ -1,15 +1,12 @@
 //! Each way a rule or a change is refused, beside the twin that is accepted.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
-#[expect(dead_code, reason = "draws nothing")]
-mod world;
-
+use deedbox_consent::test_util::{at, name, roster, vocabulary};
 use deedbox_consent::{
     Action, Actions, Basis, Bounds, Change, Evidence, EvidenceKind, Ground, Limit, Maker, Mandate, MandateStatus,
     Obligation, Obligations, Permission, Policy, Prohibition, Rank, Roster, RuleError, Selector, To,
 };
 use deedbox_model::Name;
-use world::{at, name, roster, vocabulary};
 
 /// What is done to a good rule, and the refusal that follows.
 type Case<T> = (fn(&mut T), RuleError);

@@ -2,11 +2,9 @@
 //! bit and length refused or another thing.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[expect(dead_code, reason = "asks nothing")]
-mod world;
-
 use std::fmt::Debug;
 
+use deedbox_consent::test_util::{Draw, at, name, roster, vocabulary};
 use deedbox_consent::{
     Action, Ask, Basis, Evidence, EvidenceKind, Ground, Mandate, Obligation, PartyKind, Permission, Policy,
     Prohibition, Rank, Receipt, ReceiptDigests, ReceiptKind, Regime, RuleError, Selector, Terms, To, Vocabulary,
@@ -14,7 +12,6 @@ use deedbox_consent::{
 };
 use deedbox_model::Digest;
 use proptest::{collection::vec, prelude::*};
-use world::{Draw, at, name, vocabulary};
 
 /// What is not exactly these bytes is refused or is something else, whose bytes it is.
 fn strict<T: PartialEq + Debug, E: Debug>(
@@ -166,8 +163,8 @@ fn faults_of_vocabularies_are_named() {
         (builder().condition("x").condition("x"), VocabularyError::DuplicateName),
         (builder().purpose("direct", &["help"]), VocabularyError::UnknownParent),
         (builder().field("notes", &["money"]), VocabularyError::UnknownParent),
-        (builder().cluster("team", world::roster(1), &["charity"]), VocabularyError::UnknownParent),
-        (builder().roster("team", world::roster(1), &[]), VocabularyError::UnknownParent),
+        (builder().cluster("team", roster(1), &["charity"]), VocabularyError::UnknownParent),
+        (builder().roster("team", roster(1), &[]), VocabularyError::UnknownParent),
         (builder().purpose("one", &["two"]).purpose("two", &["one"]), VocabularyError::Cycle),
         (builder().purpose("one", &["one"]), VocabularyError::Cycle),
         (builder().field("notes", &[]), VocabularyError::Malformed),

@@ -1,34 +1,52 @@
-//! A small world for tests: one vocabulary, and rules drawn from bytes.
+//! For tests only: a small world in which everything the language has can happen, and rules, policies, changes and requests
+//! drawn from bytes.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, reason = "for tests")]
 
-use std::{collections::BTreeSet, num::NonZeroU32};
+use alloc::{collections::BTreeSet, format, vec::Vec};
+use core::num::NonZeroU32;
 
-use deedbox_consent::{
-    Action, Actions, Ask, AskedFields, Basis, Bounds, Evidence, EvidenceKind, Ground, HostFacts, Mandate, Obligation,
-    Obligations, PartyKind, Permission, Prohibition, Rank, Regime, Roster, Selector, Sensitivity, To, Vocabulary,
-};
 use deedbox_model::{Assurance, Name, Timestamp};
 
-pub(crate) const PURPOSES: [&str; 5] = ["care", "direct", "social", "urgent", "research"];
-pub(crate) const PARENTS: [&[&str]; 5] = [&[], &["care"], &["care"], &["direct", "social"], &[]];
-pub(crate) const FIELDS: [&str; 4] = ["phone", "address", "notes", "award"];
-pub(crate) const WITHIN: [&[&str]; 4] = [&["post"], &["contact"], &["health"], &["post", "health"]];
-pub(crate) const PARTIES: [&str; 3] = ["hospital", "charity", "daughter"];
-pub(crate) const CHOICES: [&str; 7] = ["contact", "post", "health", "phone", "address", "notes", "award"];
+use crate::{
+    Action, Actions, Ask, AskedFields, Basis, Bounds, Change, Evidence, EvidenceKind, Ground, HostFacts, Maker,
+    Mandate, MandateStatus, Obligation, Obligations, PartyKind, Permission, PermissionStatus, Policy, Prohibition,
+    Rank, Regime, Roster, Selector, Sensitivity, To, Vocabulary,
+};
 
-pub(crate) fn name(text: &str) -> Name {
+/// The purposes.
+pub const PURPOSES: [&str; 5] = ["care", "direct", "social", "urgent", "research"];
+/// The parents of each: `urgent` has two.
+pub const PARENTS: [&[&str]; 5] = [&[], &["care"], &["care"], &["direct", "social"], &[]];
+/// The fields.
+pub const FIELDS: [&str; 4] = ["phone", "address", "notes", "award"];
+/// The categories of each; `post` lies below `contact`.
+pub const WITHIN: [&[&str]; 4] = [&["post"], &["contact"], &["health"], &["post", "health"]];
+/// The parties.
+pub const PARTIES: [&str; 3] = ["hospital", "charity", "daughter"];
+/// What selectors choose from.
+pub const CHOICES: [&str; 7] = ["contact", "post", "health", "phone", "address", "notes", "award"];
+
+/// A name.
+#[must_use]
+pub fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-pub(crate) fn at(secs: u64) -> Timestamp {
+/// A time.
+#[must_use]
+pub const fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs)
 }
 
-pub(crate) fn roster(number: u32) -> NonZeroU32 {
+/// A roster's number.
+#[must_use]
+pub fn roster(number: u32) -> NonZeroU32 {
     NonZeroU32::new(number).unwrap()
 }
 
-/// `post` lies below `contact`; `award` in two categories, and it is the hospital's word.
-pub(crate) fn vocabulary() -> Vocabulary {
+/// The world's words. `notes` is special, `award` criminal and the hospital's word; `team` has two rosters.
+#[must_use]
+pub fn vocabulary() -> Vocabulary {
     let mut builder = Vocabulary::builder("world", 1, Regime::UK);
     for (purpose, parents) in PURPOSES.iter().zip(PARENTS) {
         builder = builder.purpose(purpose, parents);
@@ -51,24 +69,33 @@ pub(crate) fn vocabulary() -> Vocabulary {
 }
 
 /// Draws choices from bytes; after their end everything is the first choice.
-pub(crate) struct Draw<'a>(pub(crate) std::slice::Iter<'a, u8>);
+#[derive(Debug, Clone)]
+pub struct Draw<'a>(core::slice::Iter<'a, u8>);
 
 impl<'a> Draw<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+    /// Starts with the first of `bytes`.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes.iter())
     }
 
-    pub(crate) fn below(&mut self, count: usize) -> usize {
+    /// A number below `count`.
+    pub fn below(&mut self, count: usize) -> usize {
         usize::from(*self.0.next().unwrap_or(&0)) % count
     }
 
-    pub(crate) fn one<T: Clone>(&mut self, choices: &[T]) -> T {
+    /// One of `choices`.
+    pub fn one<T: Clone>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())].clone()
     }
 
     fn some<T: Clone>(&mut self, choices: &[T]) -> Vec<T> {
         let bits = self.below(256);
         choices.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1).map(|(_, item)| item.clone()).collect()
+    }
+
+    fn secs(&mut self, steps: usize, step: u64) -> u64 {
+        u64::try_from(self.below(steps)).unwrap() * step
     }
 
     fn names(&mut self, choices: &[&str]) -> BTreeSet<Name> {
@@ -106,7 +133,7 @@ impl<'a> Draw<'a> {
 
     fn bounds(&mut self) -> Bounds {
         let from = self.one(&[0, 0, 0, 10, 20, 40]);
-        Bounds::between(at(from), at(from + 10 + self.below(8) as u64 * 15))
+        Bounds::between(at(from), at(from + 10 + self.secs(8, 15)))
     }
 
     fn open_bounds(&mut self) -> Bounds {
@@ -121,7 +148,7 @@ impl<'a> Draw<'a> {
     }
 
     /// An acceptable permission, if the mandate `m1` is there.
-    pub(crate) fn permission(&mut self, id: &str) -> Permission {
+    pub fn permission(&mut self, id: &str) -> Permission {
         let to = match self.below(6) {
             0 => To::Roster(name("team"), Roster::Pinned(roster(1))),
             1 => To::Roster(name("team"), Roster::Pinned(roster(2))),
@@ -135,7 +162,7 @@ impl<'a> Draw<'a> {
         let mut permission = Permission::new(name(id), to, self.purpose(), basis)
             .actions(self.actions())
             .fields(self.selector())
-            .retention(self.below(200) as u64)
+            .retention(self.secs(200, 1))
             .evidence(Evidence::of(EvidenceKind::EXPLICIT));
         permission.bounds = self.bounds();
         permission.ground =
@@ -143,7 +170,7 @@ impl<'a> Draw<'a> {
         permission.assurance = self.one(&[0, 0, 0, 0, 2, 4]);
         permission.recipients = self.names(&PARTIES);
         if self.below(5) == 0 {
-            permission = permission.limit(self.below(3) as u64 + 1, self.one(&[None, Some(15), Some(40)]));
+            permission = permission.limit(self.secs(3, 1) + 1, self.one(&[None, Some(15), Some(40)]));
         }
         if self.below(3) == 0 {
             permission.records = self.open_bounds();
@@ -167,7 +194,7 @@ impl<'a> Draw<'a> {
     }
 
     /// An acceptable prohibition, if the mandate `m1` is there.
-    pub(crate) fn prohibition(&mut self, id: &str) -> Prohibition {
+    pub fn prohibition(&mut self, id: &str) -> Prohibition {
         let to = match self.below(8) {
             0 => To::Anyone,
             1 => To::Cluster(name("team")),
@@ -201,37 +228,96 @@ impl<'a> Draw<'a> {
         prohibition
     }
 
-    pub(crate) fn mandate(&mut self) -> Mandate {
+    /// The mandate `m1`.
+    pub fn mandate(&mut self) -> Mandate {
         let mut mandate = Mandate::new(name("m1"), name("daughter"), Rank::PERSON);
         mandate.bounds = self.bounds();
         mandate
     }
 
-    pub(crate) fn ask(&mut self) -> Ask {
+    /// A policy of the mandate, permissions `p0` … and prohibitions `d0` …, seven together at most, with any statuses.
+    pub fn policy(&mut self) -> Policy {
+        let mut policy = Policy::new(vocabulary());
+        let mut apply = |change: Change| policy.apply(change, &Maker::Person).unwrap();
+        apply(self.mandate().into());
+        for index in 0..self.below(8) {
+            match self.below(3) {
+                0 | 1 => apply(self.permission(&format!("p{index}")).into()),
+                _ => apply(self.prohibition(&format!("d{index}")).into()),
+            }
+        }
+        for _ in 0..self.below(3) {
+            let id = name(&format!("p{}", self.below(4)));
+            let change = if self.below(2) == 0 { Change::Suspend(id) } else { Change::Withdraw(id) };
+            // Refused where there is no such permission.
+            let _ = policy.apply(change, &Maker::Person);
+        }
+        if self.below(8) == 7 {
+            policy.apply(Change::EndMandate(name("m1")), &Maker::Person).unwrap();
+        }
+        policy
+    }
+
+    /// A change that `policy` takes, or refuses; a new rule is called `id`.
+    pub fn change(&mut self, policy: &Policy, id: &str) -> Change {
+        let permissions: Vec<Name> = policy.permissions().map(|(permission, _)| permission.id.clone()).collect();
+        let prohibitions: Vec<Name> = policy.prohibitions().map(|prohibition| prohibition.id.clone()).collect();
+        let (permissions, prohibitions) = if permissions.is_empty() || prohibitions.is_empty() {
+            (Vec::from([name("p0")]), Vec::from([name("d0")]))
+        } else {
+            (permissions, prohibitions)
+        };
+        match self.below(12) {
+            0 => Change::Suspend(self.one(&permissions)),
+            1 => Change::Resume(self.one(&permissions)),
+            2 | 3 => Change::Withdraw(self.one(&permissions)),
+            4 => Change::Lift(self.one(&prohibitions)),
+            5 => Change::EndMandate(name("m1")),
+            6 | 7 => {
+                let (version, members) = (roster(3 + u32::try_from(self.below(3)).unwrap()), self.names(&PARTIES));
+                Change::Roster { cluster: name("team"), version, members }
+            }
+            8 => self.prohibition(id).into(),
+            9 => {
+                let mut mandate = self.mandate();
+                mandate.id = name(id);
+                Change::AddMandate(mandate.into(), MandateStatus::Dormant)
+            }
+            _ => self.permission(id).into(),
+        }
+    }
+
+    /// A request, perhaps on a basis that the party may not assert.
+    pub fn ask(&mut self) -> Ask {
         let mut ask = Ask::read_all(self.purpose(), self.basis());
         ask.action = Some(self.one(&[Action::Read, Action::Read, Action::Read, Action::Share, Action::Write]));
         ask.ground = self.one(&[None, Some(Ground::CARE), Some(Ground::CRIMINAL)]);
-        if self.below(2) == 0 {
-            ask.fields = Some(AskedFields::These(FIELDS.map(name).into()));
+        match self.below(8) {
+            0..4 => ask.fields = Some(AskedFields::These(FIELDS.map(name).into())),
+            4 => {
+                ask.fields = Some(AskedFields::These(self.names(&["phone", "address", "notes", "award", "shoe_size"])))
+            }
+            _ => {}
         }
         ask.recipient = self.one(&[None, Some(name("charity")), Some(name("hospital"))]);
         ask
     }
 
-    pub(crate) fn host(&mut self) -> HostFacts {
-        let mut host = HostFacts::new(self.party(), at(self.below(16) as u64 * 4));
+    /// What the agent knows.
+    pub fn host(&mut self) -> HostFacts {
+        let mut host = HostFacts::new(self.party(), at(self.secs(16, 4)));
         host.assurance = self.one(&[Assurance::High, Assurance::High, Assurance::Substantial, Assurance::Unknown]);
         let conditions: [&[&str]; 3] = [&["break_glass", "on_duty"], &["on_duty"], &[]];
         host.conditions = self.one(&conditions).iter().map(|condition| name(condition)).collect();
         for id in 0..4 {
             let count = self.one(&[0, 0, 0, 1, 2]);
-            host = host.uses(name(&format!("p{id}")), (0..count).map(|_| at(self.below(16) as u64 * 5)));
+            host = host.uses(name(&format!("p{id}")), (0..count).map(|_| at(self.secs(16, 5))));
         }
         host
     }
 
     /// A request whose basis the party may assert.
-    pub(crate) fn question(&mut self) -> (Ask, HostFacts) {
+    pub fn question(&mut self) -> (Ask, HostFacts) {
         let (mut ask, host) = (self.ask(), self.host());
         let kind = vocabulary().parties()[&host.party];
         if !ask.basis.is_some_and(|basis| Regime::UK.allows(kind, basis)) {
@@ -239,4 +325,31 @@ impl<'a> Draw<'a> {
         }
         (ask, host)
     }
+}
+
+/// `policy` with only the rule `id`, and the mandates: what that rule does by itself.
+#[must_use]
+pub fn alone(policy: &Policy, id: &Name) -> Policy {
+    let mut one = Policy::new(policy.vocabulary().clone());
+    let mut apply = |change: Change| one.apply(change, &Maker::Person).unwrap();
+    for (mandate, _) in policy.mandates() {
+        apply(mandate.clone().into());
+    }
+    for (permission, status) in policy.permissions().filter(|(permission, _)| permission.id == *id) {
+        apply(permission.clone().into());
+        match status {
+            PermissionStatus::Given => {}
+            PermissionStatus::Suspended => apply(Change::Suspend(id.clone())),
+            PermissionStatus::Withdrawn => apply(Change::Withdraw(id.clone())),
+        }
+    }
+    for prohibition in policy.prohibitions().filter(|prohibition| prohibition.id == *id) {
+        apply(prohibition.clone().into());
+    }
+    for (mandate, status) in policy.mandates() {
+        if status == MandateStatus::Ended {
+            apply(Change::EndMandate(mandate.id.clone()));
+        }
+    }
+    one
 }
