@@ -82,6 +82,7 @@ pub const TARGETS: &[Target] = &[
     ("record_keyring", record::record_keyring),
     ("record_open", record::record_open),
     ("record_payload", record::record_payload),
+    ("record_share", record::record_share),
     ("record_tamper", record::record_tamper),
     ("store_ops", store::store_ops),
 ];

@@ -1,13 +1,16 @@
 //! The record format: containers, header, keyring, payloads, heads, bundles.
 #![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
 
+use std::sync::LazyLock;
+
 use deedbox_cbor::{ItemBuf, Limits};
-use deedbox_cose::{LocalSigner, Signer as _, sign1};
+use deedbox_cose::{LocalSigner, RecipientSecret, Signer as _, sign1};
 use deedbox_crypto::label;
 use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use deedbox_record::{
     Address, Bundle, BundleWriter, DatasetKey, Granularity, Head, HeadKey, Header, HostShare, Keyring, Kind, NewSlot,
-    Record, RecoveryPhrase, Replica, Root, Tombstone, Unlock, open, open_in_place, peek, seal,
+    OutsideSecret, Record, RecoveryPhrase, Replica, Root, Share, ThresholdSecret, Tombstone, Unlock, open,
+    open_in_place, peek, seal,
 };
 use deedbox_testkit::rng::SeededRng;
 
@@ -53,19 +56,77 @@ pub fn record_tamper(data: &[u8]) {
     }
 }
 
-/// An accepted header keeps its bytes; one that was altered anywhere doesn't unlock.
-pub fn record_header(data: &[u8]) {
-    if let Ok(header) = Header::parse(data) {
-        assert_eq!(header.bytes(), data);
+/// One secret of each type of slot that takes no hashing, a header that they open, and the contacts' shares.
+struct Ways {
+    header: Header,
+    phrase: RecoveryPhrase,
+    outside: OutsideSecret,
+    recipient: RecipientSecret,
+    threshold: ThresholdSecret,
+    shares: Vec<Share>,
+}
+
+impl Ways {
+    fn unlocks(&self) -> [Unlock<'_>; 4] {
+        [
+            Unlock::Phrase(&self.phrase),
+            Unlock::Outside(&self.outside),
+            Unlock::Recipient(&self.recipient),
+            Unlock::Threshold(&self.threshold),
+        ]
     }
+}
+
+static WAYS: LazyLock<Ways> = LazyLock::new(|| {
     let rng = &mut SeededRng::new(1);
     let root = Root::generate(StoreId::from_bytes([1; 16]), rng);
-    let phrase = RecoveryPhrase::generate(rng);
-    let header = Header::create(&root, &[NewSlot::Phrase(&phrase)], rng).unwrap();
-    let slot = *header.slots().first().unwrap().id();
-    let other = altered(header.bytes(), data);
-    let unlocked = Header::parse(&other).and_then(|header| header.unlock(&slot, &Unlock::Phrase(&phrase)));
-    assert_eq!(unlocked.is_ok(), other == header.bytes());
+    let (phrase, outside) = (RecoveryPhrase::generate(rng), OutsideSecret::generate(rng));
+    let recipient = RecipientSecret::generate(rng).unwrap();
+    let (threshold, shares) = ThresholdSecret::split(2, 3, rng).unwrap();
+    let slots = [
+        NewSlot::Phrase(&phrase),
+        NewSlot::Outside { secret: &outside, credential_id: Some(b"id") },
+        NewSlot::Recipient(recipient.public()),
+        NewSlot::Threshold(&threshold),
+    ];
+    let header = Header::create(&root, &slots, rng).unwrap();
+    Ways { header, phrase, outside, recipient, threshold, shares }
+});
+
+/// An accepted header keeps its bytes, and anybody's opens with no secret of ours; ours, altered anywhere, doesn't unlock.
+pub fn record_header(data: &[u8]) {
+    let ways = &*WAYS;
+    if let Ok(header) = Header::parse(data) {
+        assert_eq!(header.bytes(), data);
+        for slot in header.slots() {
+            let told = [slot.credential_id().is_some(), slot.recipient().is_some(), slot.threshold().is_some()];
+            assert!(told.iter().filter(|told| **told).count() < 2);
+            assert!(ways.unlocks().iter().all(|with| header.unlock(slot.id(), with).is_err()));
+        }
+    }
+    let other = altered(ways.header.bytes(), data);
+    let header = Header::parse(&other);
+    for (slot, with) in ways.header.slots().iter().zip(ways.unlocks()) {
+        let unlocked = header.as_ref().is_ok_and(|header| header.unlock(slot.id(), &with).is_ok());
+        assert_eq!(unlocked, other == ways.header.bytes());
+    }
+}
+
+/// An accepted share is written the same again; one that was altered anywhere doesn't open its slot with another's.
+pub fn record_share(data: &[u8]) {
+    if let Ok(share) = Share::decode(data) {
+        assert_eq!(**share.encode(), *data);
+    }
+    let ways = &*WAYS;
+    let [one, two] = [0, 1].map(|n| ways.shares.get(n).unwrap().encode());
+    let other = altered(&one, data);
+    let slot = ways.header.slots().last().unwrap();
+    let opened = Share::decode(&other).is_ok_and(|share| {
+        let shares = [share, Share::decode(&two).unwrap()];
+        let joined = ThresholdSecret::join(&slot.threshold().unwrap(), &shares);
+        joined.is_ok_and(|joined| ways.header.unlock(slot.id(), &Unlock::Threshold(&joined)).is_ok())
+    });
+    assert_eq!(opened, other == **one);
 }
 
 /// An accepted keyring is written the same again.
