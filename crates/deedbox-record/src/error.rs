@@ -226,6 +226,31 @@ pub enum PayloadError {
     /// Not of the form that this version specifies. It was authentic: update, or report.
     #[error("payload is malformed")]
     Malformed,
+    /// The step from that version of the schema refuses the value. Keep the record as it is, and report.
+    #[error("the value does not migrate from version {from}")]
+    Migration {
+        /// The version that the step begins at.
+        from: u64,
+    },
+    /// Written by a newer version of the schema. Update; never fall back, and write nothing in its place.
+    #[error("schema version {version} is newer than {newest}")]
+    NewerSchema {
+        /// The record's version.
+        version: u64,
+        /// The newest that is known.
+        newest: u64,
+    },
+    /// There is nothing signed to make a note on.
+    #[error("the record has no signed content")]
+    NotSigned,
+    /// Written by a version of the schema from before the first that is known. Read it with an earlier release.
+    #[error("schema version {version} is older than {oldest}")]
+    OlderSchema {
+        /// The record's version.
+        version: u64,
+        /// The oldest that is known.
+        oldest: u64,
+    },
 }
 
 impl PayloadError {
@@ -236,6 +261,10 @@ impl PayloadError {
             Self::Duplicate => "Duplicate",
             Self::Limit => "Limit",
             Self::Malformed => "Malformed",
+            Self::Migration { .. } => "Migration",
+            Self::NewerSchema { .. } => "NewerSchema",
+            Self::NotSigned => "NotSigned",
+            Self::OlderSchema { .. } => "OlderSchema",
         }
     }
 }
@@ -450,6 +479,10 @@ mod tests {
             PayloadError::Duplicate,
             PayloadError::Limit,
             PayloadError::Malformed,
+            PayloadError::Migration { from: 1 },
+            PayloadError::NewerSchema { version: 2, newest: 1 },
+            PayloadError::NotSigned,
+            PayloadError::OlderSchema { version: 1, oldest: 2 },
             HeadError::Malformed,
             HeadError::WrongDataset,
             HeadError::UnknownKey,

@@ -43,6 +43,7 @@
 //! - [`seal`] and [`open`] turn a payload ([`Record`], [`Tombstone`]) into an object and back, at one [`Address`].
 //! - A [`Replica`] is one dataset as this client verified it. It takes a host's answers ([`Replica::apply`]), and a
 //!   [`Draft`] on it becomes a [`SignedPart`] for the host. A [`Pin`] is what to remember between sessions.
+//! - [`Migrations`] bring a [`Record`] of an older schema up to date when it is read.
 //! - A [`BundleWriter`] puts a store into one file; a [`Bundle`] becomes a [`VerifiedBundle`] before anything is imported.
 //!
 //! First unlock on a new device: header, one slot, root, MAC; log in at the host with [`Root::access_key`]; share, meta
@@ -89,6 +90,7 @@ mod pad;
 mod payload;
 mod replica;
 mod root;
+mod schema;
 mod slot;
 
 pub use address::Address;
@@ -106,6 +108,7 @@ pub use merge::Conflict;
 pub use payload::{BlobRef, Record, Tombstone};
 pub use replica::{Applied, ChangedObject, Replica, RollbackEvidence};
 pub use root::{HostShare, Root};
+pub use schema::{Migrated, Migrations};
 pub use slot::{
     NewSlot, Passphrase, Slot, SlotId, SlotType, Unlock,
     passphrase::{AccountSecret, PassphraseCost},

@@ -4,7 +4,7 @@ use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
 use deedbox_cbor::{Item, ItemBuf, Limits, Order, Writer, read};
-use deedbox_crypto::secret::SecretBytes;
+use deedbox_crypto::{hash::sha256, secret::SecretBytes};
 use deedbox_model::{BlobId, Digest, ObjectId, Provenance, Timestamp};
 use zeroize::Zeroizing;
 
@@ -79,10 +79,21 @@ impl Record {
         self
     }
 
-    /// The same as the person's note on what another object's issuer signed.
-    #[must_use]
-    pub const fn with_about(mut self, object: ObjectId, signed: Digest) -> Self {
-        self.about = Some((object, signed));
+    /// The same as the person's note on what the issuer signed in `issued`, the record of `object`.
+    ///
+    /// The issuer's document stays as it is and verifies by the issuer's key alone; the note is in an object of its own, which
+    /// verifies by the head alone, and names the document by its SHA-256.
+    ///
+    /// # Errors
+    /// [`PayloadError::NotSigned`] when `issued` holds no issuer's document.
+    pub fn note_on(mut self, object: ObjectId, issued: &Self) -> Result<Self, PayloadError> {
+        self.about = Some((object, issued.signed_sha256().ok_or(PayloadError::NotSigned)?));
+        Ok(self)
+    }
+
+    /// The same with another value, of another version of the schema.
+    pub(crate) fn with_value(mut self, schema_version: u64, value: ItemBuf) -> Self {
+        (self.schema_version, self.value) = (schema_version, value);
         self
     }
 
@@ -132,6 +143,18 @@ impl Record {
     #[must_use]
     pub const fn about(&self) -> Option<&(ObjectId, Digest)> {
         self.about.as_ref()
+    }
+
+    /// SHA-256 of the issuer's document, as it was received.
+    #[must_use]
+    pub fn signed_sha256(&self) -> Option<Digest> {
+        self.provenance.as_ref().and_then(Provenance::signed).map(|signed| Digest::from_bytes(sha256(signed)))
+    }
+
+    /// Whether it is a note on what the issuer signed in `issued`, the record of `object`, and on no other wording of it.
+    #[must_use]
+    pub fn is_note_on(&self, object: &ObjectId, issued: &Self) -> bool {
+        issued.signed_sha256().is_some_and(|signed| self.about == Some((*object, signed)))
     }
 
     /// Reads the payload of an object of kind [`Kind::Record`].

@@ -1,9 +1,11 @@
 use alloc::{format, vec};
 
-use deedbox_model::Assurance;
+use deedbox_model::{Assurance, DatasetId, StoreName};
+use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
 use super::*;
+use crate::{Granularity, Keyring, OpenError, Replica};
 
 fn value(bytes: &[u8]) -> ItemBuf {
     ItemBuf::parse(bytes, &Limits::new(1 << 20)).unwrap()
@@ -17,13 +19,16 @@ fn full() -> Record {
         sha256: Digest::from_bytes([3; 32]),
         media: Some("image/png".to_owned()),
     };
+    let issued = Provenance::new(*b"issuer", Assurance::High, Timestamp::from_secs(5)).with_signed(*b"signed");
+    let issued = Record::new("s", 1, "n", value(&[0xf6])).unwrap().with_provenance(issued);
     Record::new("fhir/Patient", 4, "Patient.name.0.family", value(b"\x63Joe"))
         .unwrap()
         .with_provenance(Provenance::new(*b"hospital", Assurance::High, Timestamp::from_secs(5)))
         .with_blob(blob)
         .with_parents(vec![Digest::from_bytes([4; 32])])
         .with_expires(Timestamp::from_secs(9))
-        .with_about(ObjectId::from_bytes([5; 16]), Digest::from_bytes([6; 32]))
+        .note_on(ObjectId::from_bytes([5; 16]), &issued)
+        .unwrap()
 }
 
 #[test]
@@ -93,6 +98,84 @@ fn limits_hold() {
     assert!(Record::new("s", 1, "n", value(&deep)).unwrap().encode().is_ok());
     let deeper = [&[0x81; 32][..], &[0]].concat();
     assert_eq!(Record::new("s", 1, "n", value(&deeper)).unwrap().encode().err(), Some(PayloadError::Limit));
+}
+
+/// A record of what an issuer signed, as it is kept for a credential.
+fn issued(signed: &[u8]) -> Record {
+    let provenance = Provenance::new(*b"issuer", Assurance::High, Timestamp::from_secs(5)).with_signed(signed);
+    Record::new("credential", 1, "credential/1", value(&[0xf6])).unwrap().with_provenance(provenance)
+}
+
+#[test]
+fn a_note_is_bound_to_one_object_and_one_wording() {
+    let (object, other) = (ObjectId::from_bytes([1; 16]), ObjectId::from_bytes([2; 16]));
+    let credential = issued(b"the issuer's words");
+    let note = Record::new("note", 1, "a.note", value(b"\x64mine")).unwrap();
+    let note = note.note_on(object, &credential).unwrap();
+    assert!(note.is_note_on(&object, &credential));
+    assert!(!note.is_note_on(&other, &credential), "the same words elsewhere");
+    assert!(!credential.is_note_on(&object, &credential));
+    let unsigned = Record::new("s", 1, "n", value(&[0xf6])).unwrap();
+    assert!(!note.is_note_on(&object, &unsigned));
+    assert!(!unsigned.is_note_on(&object, &unsigned), "nothing is no note on nothing");
+    let again = Record::new("note", 1, "a.note", value(&[0xf6])).unwrap().note_on(object, &unsigned);
+    assert_eq!(again.err(), Some(PayloadError::NotSigned));
+    // Every bit of the issuer's document, every length of it.
+    let signed = b"the issuer's words";
+    for at in 0..signed.len() {
+        for bit in 0..8 {
+            let mut altered = signed.to_vec();
+            altered[at] ^= 1 << bit;
+            assert!(!note.is_note_on(&object, &issued(&altered)), "bit {bit} of byte {at}");
+        }
+        assert!(!note.is_note_on(&object, &issued(&signed[..at])));
+    }
+    // Both survive storage, each alone.
+    let read = |record: &Record| Record::decode(&record.encode().unwrap()).unwrap();
+    assert!(read(&note).is_note_on(&object, &read(&credential)));
+    assert_eq!(read(&credential).provenance().and_then(Provenance::signed), Some(&signed[..]));
+    assert_eq!(read(&credential).signed_sha256(), Some(Digest::from_bytes(sha256(signed))));
+}
+
+#[test]
+fn what_was_signed_and_the_note_on_it_each_verify_alone() {
+    let rng = &mut SeededRng::new(1);
+    let mut keyring = Keyring::generate(rng);
+    let (store, id) = (StoreName::from_bytes([1; 16]), DatasetId::from_bytes([1; 16]));
+    let keys = keyring.add_dataset(store, id, "", Granularity::Record, rng).unwrap().keys();
+    let (document, on_it) = (ObjectId::from_bytes([1; 16]), ObjectId::from_bytes([2; 16]));
+    let note = Record::new("note", 1, "a.note", value(b"\x64mine")).unwrap();
+    let note = note.note_on(document, &issued(b"signed")).unwrap();
+    let mut replica = Replica::create(store, id);
+    let mut draft = replica.draft();
+    draft.put(document, &issued(b"signed")).unwrap().put(on_it, &note).unwrap();
+    let part = draft.sign(keys, Timestamp::from_secs(9), rng).unwrap();
+    let bytes: Vec<Vec<u8>> = part.puts().iter().map(|put| put.bytes().to_vec()).collect();
+    let _ = replica.committed(part).unwrap();
+    let read = |replica: &Replica, object, bytes: &[u8]| {
+        replica.open(object, bytes, keys).map(|opened| Record::decode(opened.payload()).unwrap())
+    };
+    assert!(
+        read(&replica, &on_it, &bytes[1])
+            .unwrap()
+            .is_note_on(&document, &read(&replica, &document, &bytes[0]).unwrap())
+    );
+    // The host alters the document's object: its hash is not the state's. The note opens as before.
+    for at in 0..bytes[0].len() {
+        let mut altered = bytes[0].clone();
+        altered[at] ^= 1;
+        assert_eq!(read(&replica, &document, &altered).err(), Some(OpenError::Rejected));
+    }
+    // Somebody who may write puts another document in its place: authentic, and not what the note is on.
+    let mut draft = replica.draft();
+    draft.put(document, &issued(b"Signed")).unwrap();
+    let part = draft.sign(keys, Timestamp::from_secs(9), rng).unwrap();
+    let replaced = part.puts()[0].bytes().to_vec();
+    let _ = replica.committed(part).unwrap();
+    let replaced = read(&replica, &document, &replaced).unwrap();
+    let note = read(&replica, &on_it, &bytes[1]).unwrap();
+    assert!(!note.is_note_on(&document, &replaced));
+    assert_eq!(note.value().as_item().as_str(), Some("mine"));
 }
 
 #[test]
