@@ -83,6 +83,7 @@ pub const TARGETS: &[Target] = &[
     ("record_open", record::record_open),
     ("record_payload", record::record_payload),
     ("record_share", record::record_share),
+    ("record_stream", record::record_stream),
     ("record_tamper", record::record_tamper),
     ("store_ops", store::store_ops),
 ];

@@ -1,16 +1,16 @@
-//! The record format: containers, header, keyring, payloads, heads, bundles.
+//! The record format: containers, blobs, header, keyring, payloads, heads, bundles.
 #![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
 
-use std::sync::LazyLock;
+use std::{io::Write as _, sync::LazyLock};
 
 use deedbox_cbor::{ItemBuf, Limits};
 use deedbox_cose::{LocalSigner, RecipientSecret, Signer as _, sign1};
 use deedbox_crypto::label;
 use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use deedbox_record::{
-    Address, Bundle, BundleWriter, DatasetKey, Granularity, Head, HeadKey, Header, HostShare, Keyring, Kind, NewSlot,
-    OutsideSecret, Record, RecoveryPhrase, Replica, Root, Share, ThresholdSecret, Tombstone, Unlock, open,
-    open_in_place, peek, seal,
+    Address, BlobReader, BlobSealer, Bundle, BundleWriter, DatasetKey, Granularity, Head, HeadKey, Header, HostShare,
+    Keyring, Kind, NewSlot, OutsideSecret, Record, RecoveryPhrase, Replica, Root, Share, ThresholdSecret, Tombstone,
+    Unlock, open, open_blob, open_in_place, peek, seal,
 };
 use deedbox_testkit::rng::SeededRng;
 
@@ -54,6 +54,48 @@ pub fn record_tamper(data: &[u8]) {
         Ok(opened) => assert!(other == object && opened.payload() == payload),
         Err(_) => assert!(other != object),
     }
+}
+
+/// A blob written in pieces of any size and read in ranges of any size is the one-shot blob's content; an altered one gives
+/// no other bytes. First how long the content and each written piece are, and where and how the object is altered (by zero:
+/// not at all); then ranges: three bytes of offset, two of length.
+pub fn record_stream(data: &[u8]) {
+    let (&[len @ .., piece, at0, at1, at2, change], data) = data.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    let number = |[a, b, c]: [u8; 3]| usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
+    let rng = &mut SeededRng::new(1);
+    let (store, dataset) = (StoreName::from_bytes([1; 16]), DatasetId::from_bytes([2; 16]));
+    let content: Vec<u8> = (0..number(len) % 100_000).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
+    let mut sealer = BlobSealer::start(&store, &dataset, rng, Vec::new()).unwrap();
+    for piece in content.chunks(usize::from(piece) * 257 + 1) {
+        sealer.write_all(piece).unwrap();
+    }
+    let (reference, mut object) = sealer.finish(None).unwrap();
+    let at = number([at0, at1, at2]) % object.len();
+    *object.get_mut(at).unwrap() ^= change;
+    let whole = change == 0;
+    match open_blob(&store, &dataset, &reference, &object) {
+        Ok(opened) => assert!(whole && opened.payload() == content),
+        Err(_) => assert!(!whole),
+    }
+    let Ok(mut reader) = BlobReader::open(&store, &dataset, &reference, object.as_slice()) else {
+        assert!(!whole);
+        return;
+    };
+    let (ranges, _) = data.as_chunks::<5>();
+    for &[offset @ .., a, b] in ranges {
+        let (offset, mut buf) = (number(offset), vec![0xa5; u16::from_be_bytes([a, b]).into()]);
+        let slice = content.get(offset..).unwrap_or_default();
+        match reader.read_at(u64::try_from(offset).unwrap(), &mut buf) {
+            Ok(read) => {
+                assert!(buf.get(..read) == slice.get(..buf.len().min(slice.len())));
+                assert!(buf.iter().skip(read).all(|byte| *byte == 0xa5));
+            }
+            Err(_) => assert!(!whole && buf.iter().all(|byte| *byte == 0)),
+        }
+    }
+    assert!(reader.verify_len().is_ok() || !whole);
+    assert_eq!(reader.read_all().is_ok_and(|opened| opened.payload() == content), whole);
+    assert_eq!(reader.copy_to(&mut std::io::sink()).is_ok(), whole);
 }
 
 /// One secret of each type of slot that takes no hashing, a header that they open, and the contacts' shares.

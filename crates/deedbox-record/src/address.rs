@@ -1,4 +1,4 @@
-use deedbox_model::{DatasetId, ObjectId, Seq, StoreId, StoreName};
+use deedbox_model::{BlobId, DatasetId, ObjectId, Seq, StoreId, StoreName};
 
 /// The place of an object. An object opens only where it was sealed: its key is derived from the place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Where a blob is sealed.
+    pub(crate) fn blob(store: &StoreName, dataset: &DatasetId, blob: &BlobId) -> Self {
+        Self { store: *store.as_bytes(), dataset: *dataset.as_bytes(), object: *blob.as_bytes(), seq: 0 }
+    }
+
     /// Where a slot's wrapped root secret is sealed.
     pub(crate) fn slot(store: &StoreId, slot: &[u8; 16]) -> Self {
         Self { store: *store.as_bytes(), dataset: [0; 16], object: *slot, seq: 0 }

@@ -6,6 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::address::Place;
 
+/// Bytes before the chunks: prefix, salt and commitment.
+pub(crate) const HEAD: usize = 64;
 /// Plaintext bytes in a chunk that is not the last.
 pub(crate) const CHUNK: usize = 16_384;
 /// Bytes of a tag.
@@ -73,10 +75,9 @@ impl Chunks {
     }
 }
 
-/// The sealed length of a body: every full chunk has a tag, and the last chunk, which is always short, has one.
-pub(crate) const fn sealed_len(body: usize) -> Option<usize> {
-    match (body / CHUNK + 1).checked_mul(TAG) {
-        Some(tags) => body.checked_add(tags),
-        None => None,
-    }
+/// The length of an object around a body: its head, and a tag for every full chunk and for the last one, which is always
+/// short.
+pub(crate) fn object_len(body: u64) -> Option<u64> {
+    let chunks = (body / CHUNK as u64).checked_add(1)?;
+    body.checked_add(chunks.checked_mul(TAG as u64)?)?.checked_add(HEAD as u64)
 }

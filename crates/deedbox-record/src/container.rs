@@ -9,7 +9,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::{
     Address, ObjectKey, OpenError, SealError,
     address::Place,
-    chunk::{CHUNK, Chunks, SEALED_CHUNK, TAG, sealed_len},
+    chunk::{CHUNK, Chunks, HEAD, SEALED_CHUNK, TAG, object_len},
     pad,
 };
 
@@ -106,7 +106,11 @@ impl Prefix {
         Epoch::new(self.epoch)
     }
 
-    const fn to_bytes(self) -> [u8; 8] {
+    pub(crate) const fn of(kind: Kind, epoch: u32) -> Self {
+        Self { kind, epoch }
+    }
+
+    pub(crate) const fn to_bytes(self) -> [u8; 8] {
         let [a, b, c, d] = self.epoch.to_be_bytes();
         [VERSION, SUITE, self.kind.number(), 0, a, b, c, d]
     }
@@ -130,6 +134,11 @@ impl Opened {
     pub(crate) fn into_payload(mut self) -> Zeroizing<Vec<u8>> {
         self.body.truncate(self.len);
         self.body
+    }
+
+    /// The first `len` bytes of a blob's body, if nothing but zeros stands behind them.
+    pub(crate) fn of_blob(body: Zeroizing<Vec<u8>>, len: usize) -> Option<Self> {
+        body.get(len..)?.iter().all(|byte| *byte == 0).then_some(Self { body, len })
     }
 }
 
@@ -192,8 +201,8 @@ pub fn sealed_length(kind: Kind, len: usize) -> Result<usize, SealError> {
     if len > kind.limit() {
         return Err(too_long);
     }
-    let body = body_len(kind, len).ok_or(too_long)?;
-    sealed_len(body).and_then(|len| len.checked_add(OVERHEAD)).ok_or(too_long)
+    let body = body_len(kind, len).and_then(|body| u64::try_from(body).ok()).ok_or(too_long)?;
+    object_len(body).and_then(|len| usize::try_from(len).ok()).ok_or(too_long)
 }
 
 /// Opens `object`, which must be of `kind` and sealed at `at`.
@@ -234,12 +243,17 @@ pub fn open_in_place<'a>(
 /// # Errors
 /// [`OpenError::Truncated`], [`OpenError::Unsupported`], [`OpenError::Malformed`].
 pub fn peek(object: &[u8]) -> Result<Prefix, OpenError> {
-    let &[version, suite, kind, reserved, a, b, c, d] = object.first_chunk::<8>().ok_or(OpenError::Truncated)?;
+    peek_of(object, object.len().try_into().unwrap_or(u64::MAX))
+}
+
+/// Steps 1 to 4 of opening, of an object of `len` that begins with `head`.
+pub(crate) fn peek_of(head: &[u8], len: u64) -> Result<Prefix, OpenError> {
+    let &[version, suite, kind, reserved, a, b, c, d] = head.first_chunk::<8>().ok_or(OpenError::Truncated)?;
     if version != VERSION || suite != SUITE {
         return Err(OpenError::Unsupported { version, suite });
     }
-    let chunks = object.len().checked_sub(64).ok_or(OpenError::Truncated)?;
-    if chunks < TAG || chunks % SEALED_CHUNK < TAG {
+    let chunks = len.checked_sub(HEAD as u64).ok_or(OpenError::Truncated)?;
+    if chunks < TAG as u64 || chunks % (SEALED_CHUNK as u64) < TAG as u64 {
         return Err(OpenError::Truncated);
     }
     let kind = Kind::from_number(kind).filter(|_| reserved == 0).ok_or(OpenError::Malformed)?;
@@ -289,9 +303,25 @@ pub(crate) fn seal_with_salt(
     out.extend_from_slice(&prefix);
     out.extend_from_slice(salt);
     out.extend_from_slice(chunks.commitment());
-    // The body is payload ‖ marker ‖ zeros; it is laid into place chunk by chunk.
+    let marker = kind.is_padded();
+    seal_body(&chunks, payload, marker, body_len, out).ok_or_else(|| {
+        if let Some(made) = out.get_mut(start..) {
+            made.zeroize();
+        }
+        out.truncate(start);
+        too_long
+    })
+}
+
+/// Seals the body payload ‖ marker, if there is one, ‖ zeros; it is laid into place chunk by chunk.
+pub(crate) fn seal_body(
+    chunks: &Chunks,
+    payload: &[u8],
+    mut marker: bool,
+    body_len: usize,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let mut rest = payload;
-    let mut marker = kind.is_padded();
     let mut left = body_len;
     let mut index = 0;
     loop {
@@ -306,27 +336,32 @@ pub(crate) fn seal_with_salt(
         }
         let chunk_end = chunk_start.saturating_add(len);
         out.resize(chunk_end, 0);
-        let tag = out.get_mut(chunk_start..).and_then(|chunk| chunks.seal(index, chunk));
-        let Some(tag) = tag else {
-            if let Some(made) = out.get_mut(start..) {
-                made.zeroize();
-            }
-            out.truncate(start);
-            return Err(too_long);
-        };
+        let tag = out.get_mut(chunk_start..).and_then(|chunk| chunks.seal(index, chunk))?;
         out.extend_from_slice(&tag);
         left = left.saturating_sub(len);
         index += 1;
         if len < CHUNK {
-            return Ok(());
+            return Some(());
         }
     }
 }
 
 /// Opens at any place.
 pub(crate) fn open_at(key: &ObjectKey, at: &Place, kind: Kind, object: &[u8]) -> Result<Opened, OpenError> {
+    let body = open_body(key, at, kind, object)?;
+    let len = payload_len(kind, &body)?;
+    Ok(Opened { body, len })
+}
+
+/// Opens all but the padding.
+pub(crate) fn open_body(
+    key: &ObjectKey,
+    at: &Place,
+    kind: Kind,
+    object: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let chunks = check(key, at, kind, object)?;
-    let sealed = object.get(64..).ok_or(OpenError::Truncated)?;
+    let sealed = object.get(HEAD..).ok_or(OpenError::Truncated)?;
     let mut body = Zeroizing::new(Vec::with_capacity(sealed.len()));
     for (index, sealed) in (0..).zip(sealed.chunks(SEALED_CHUNK)) {
         let (cipher, tag) = sealed.split_last_chunk::<TAG>().ok_or(OpenError::Rejected)?;
@@ -335,8 +370,7 @@ pub(crate) fn open_at(key: &ObjectKey, at: &Place, kind: Kind, object: &[u8]) ->
         let chunk = body.get_mut(start..).ok_or(OpenError::Rejected)?;
         chunks.open(index, chunk, tag).ok_or(OpenError::Rejected)?;
     }
-    let len = payload_len(kind, &body)?;
-    Ok(Opened { body, len })
+    Ok(body)
 }
 
 /// Opens in place at any place.
@@ -381,14 +415,19 @@ fn open_chunks(chunks: &Chunks, kind: Kind, object: &mut [u8]) -> Option<usize> 
 
 /// Steps 1 to 7 of opening.
 fn check(key: &ObjectKey, at: &Place, kind: Kind, object: &[u8]) -> Result<Chunks, OpenError> {
-    let prefix = peek(object)?;
+    check_head(key, at, kind, object, object.len().try_into().unwrap_or(u64::MAX))
+}
+
+/// The same of an object of `len`, of which at least the head is at hand.
+pub(crate) fn check_head(key: &ObjectKey, at: &Place, kind: Kind, head: &[u8], len: u64) -> Result<Chunks, OpenError> {
+    let prefix = peek_of(head, len)?;
     if prefix.kind != kind {
         return Err(OpenError::WrongKind);
     }
     if prefix.epoch != key.epoch() {
         return Err(OpenError::UnknownEpoch(prefix.epoch));
     }
-    let (_, rest) = object.split_at_checked(8).ok_or(OpenError::Truncated)?;
+    let (_, rest) = head.split_at_checked(8).ok_or(OpenError::Truncated)?;
     let (salt, rest) = rest.split_first_chunk::<24>().ok_or(OpenError::Truncated)?;
     let commitment = rest.first_chunk::<32>().ok_or(OpenError::Truncated)?;
     let chunks = Chunks::derive(key.secret(), &prefix.to_bytes(), salt, at).ok_or(OpenError::Rejected)?;
@@ -408,8 +447,6 @@ fn body_len(kind: Kind, len: usize) -> Option<usize> {
 
 const VERSION: u8 = 1;
 const SUITE: u8 = 1;
-/// Prefix, salt and commitment.
-const OVERHEAD: usize = 64;
 /// 4 TiB, or what the machine can address.
 #[cfg(target_pointer_width = "64")]
 const MAX_BLOB: usize = 4 << 40;

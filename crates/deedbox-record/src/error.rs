@@ -49,6 +49,91 @@ impl OpenError {
     }
 }
 
+/// Why a blob was not written or not read. Of a blob that was not finished there is no reference: what was written of it opens
+/// for nobody.
+///
+/// The order of the variants is that of the checks; from `Rejected` on, what was read before is authentic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlobError {
+    /// Not the length of any object of this version, or shorter than the reference says. Fetch it again.
+    #[error("blob is truncated")]
+    Truncated,
+    /// Written by a newer version. Update; never fall back.
+    #[error("version {version}, suite {suite} is not supported")]
+    Unsupported {
+        /// First byte of the object.
+        version: u8,
+        /// Second byte of the object.
+        suite: u8,
+    },
+    /// The prefix is none of a blob of this version. Stop, and alert the person.
+    #[error("blob is malformed")]
+    Malformed,
+    /// An object of another kind. Stop: a host that answers so is wrong.
+    #[error("object is no blob")]
+    WrongKind,
+    /// Longer than the reference says: something was appended, or it is another blob. Fetch it again.
+    #[error("blob is longer than its reference says")]
+    Extended,
+    /// Wrong key, wrong place, altered bytes, or another content than the reference names; which of them is not told. Stop,
+    /// and alert the person if it repeats.
+    #[error("blob rejected")]
+    Rejected,
+    /// More than 4 TiB or than this machine has memory for, or a media type that is empty or beyond 1,024 bytes. Split it.
+    #[error("beyond a limit of blobs")]
+    Limit,
+    /// The reader or writer below failed; its kind says whether to try again. What was being written is lost.
+    #[cfg(feature = "std")]
+    #[error("i/o: {0}")]
+    Io(
+        /// What the system said, without its text, which may hold a name.
+        std::io::ErrorKind,
+    ),
+}
+
+impl BlobError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Extended => "Extended",
+            #[cfg(feature = "std")]
+            Self::Io(_) => "Io",
+            Self::Limit => "Limit",
+            Self::Malformed => "Malformed",
+            Self::Rejected => "Rejected",
+            Self::Truncated => "Truncated",
+            Self::Unsupported { .. } => "Unsupported",
+            Self::WrongKind => "WrongKind",
+        }
+    }
+}
+
+/// For those who read or write through [`std::io`]: all but `Io` are of the kind `InvalidData`, and inside.
+#[cfg(feature = "std")]
+impl From<BlobError> for std::io::Error {
+    fn from(error: BlobError) -> Self {
+        match error {
+            BlobError::Io(kind) => kind.into(),
+            other => Self::new(std::io::ErrorKind::InvalidData, other),
+        }
+    }
+}
+
+/// A blob has no epoch: an object that names one is malformed.
+impl From<OpenError> for BlobError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Malformed | OpenError::UnknownEpoch(_) => Self::Malformed,
+            OpenError::Rejected => Self::Rejected,
+            OpenError::Truncated => Self::Truncated,
+            OpenError::Unsupported { version, suite } => Self::Unsupported { version, suite },
+            OpenError::WrongKind => Self::WrongKind,
+        }
+    }
+}
+
 /// Why something was not sealed or signed. Nothing was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -453,6 +538,13 @@ mod tests {
             OpenError::WrongKind,
             OpenError::UnknownEpoch(1),
             OpenError::Rejected,
+            BlobError::Truncated,
+            BlobError::Unsupported { version: 1, suite: 2 },
+            BlobError::Malformed,
+            BlobError::WrongKind,
+            BlobError::Extended,
+            BlobError::Rejected,
+            BlobError::Limit,
             SealError::Exhausted,
             SealError::NoKey,
             SealError::NotAccepted,
@@ -500,6 +592,8 @@ mod tests {
             BundleError::Rejected,
             BundleError::WrongStore,
         );
+        #[cfg(feature = "std")]
+        add!(BlobError::Io(std::io::ErrorKind::NotFound));
         for (debug, code, text) in &all {
             assert_eq!(debug.split([' ', '(']).next(), Some(*code));
             assert!(

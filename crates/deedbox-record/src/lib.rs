@@ -44,6 +44,8 @@
 //! - A [`Replica`] is one dataset as this client verified it. It takes a host's answers ([`Replica::apply`]), and a
 //!   [`Draft`] on it becomes a [`SignedPart`] for the host. A [`Pin`] is what to remember between sessions.
 //! - [`Migrations`] bring a [`Record`] of an older schema up to date when it is read.
+//! - [`seal_blob`] and `BlobSealer` seal what is too large for a record, [`open_blob`] and `BlobReader` open it; the [`BlobRef`]
+//!   in the record is all that names it and opens it.
 //! - A [`BundleWriter`] puts a store into one file; a [`Bundle`] becomes a [`VerifiedBundle`] before anything is imported.
 //!
 //! First unlock on a new device: header, one slot, root, MAC; log in at the host with [`Root::access_key`]; share, meta
@@ -64,7 +66,7 @@
 //!
 //! # Features
 //!
-//! `std` (default). `test-util`: given salts and raw keys, for vectors only. Without `std` the crate needs `alloc`.
+//! `std` (default): blobs as streams. `test-util`: given salts and raw keys, for vectors only. Without `std` the crate needs `alloc`.
 //!
 //! The format is specified in `docs/format/record.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -76,6 +78,7 @@ extern crate alloc;
 pub mod test_util;
 
 mod address;
+mod blob;
 mod bundle;
 mod chunk;
 mod container;
@@ -94,11 +97,18 @@ mod schema;
 mod slot;
 
 pub use address::Address;
+pub use blob::{open_blob, seal_blob};
+#[cfg(feature = "std")]
+pub use blob::{
+    read::{BlobReader, ReadAt},
+    write::BlobSealer,
+};
 pub use bundle::{Bundle, BundleBlob, BundleCapability, BundleDataset, BundleMail, BundleWriter, VerifiedBundle};
 pub use container::{Kind, Opened, Prefix, open, open_in_place, peek, seal, seal_into, sealed_length};
 pub use draft::{Draft, Pending, Reseal, SealedObject, SignedPart};
 pub use error::{
-    BundleError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError, ShareError, UnlockError,
+    BlobError, BundleError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError, ShareError,
+    UnlockError,
 };
 pub use head::{Entry, Freshness, Head, Pin, state_root};
 pub use header::Header;

@@ -1,20 +1,21 @@
 //! Padding: PADMÉ hides all of a length but its leading bits, at most 12 % more.
 
 /// PADMÉ: `len` rounded up so that with e = ⌊log2 len⌋ only the leading ⌊log2 e⌋ + 1 bits after the first are free.
-pub(crate) fn padme(len: usize) -> Option<usize> {
+pub(crate) fn padme(len: u64) -> Option<u64> {
     if len < 2 {
         return Some(len);
     }
     let e = len.ilog2();
     // e is at least 1.
     let s = e.ilog2() + 1;
-    let mask = 1_usize.checked_shl(e.checked_sub(s)?)?.checked_sub(1)?;
+    let mask = 1_u64.checked_shl(e.checked_sub(s)?)?.checked_sub(1)?;
     Some(len.checked_add(mask)? & !mask)
 }
 
 /// The length of a payload of `len` with its marker and zeros.
 pub(crate) fn padded(len: usize) -> Option<usize> {
-    Some(padme(len.checked_add(1)?)?.max(LEAST))
+    let padded = padme(u64::try_from(len.checked_add(1)?).ok()?)?;
+    Some(usize::try_from(padded).ok()?.max(LEAST))
 }
 
 /// The payload's length within a padded body: what stands before the marker. `None` when there is no marker.
@@ -38,13 +39,13 @@ mod tests {
 
     /// PADMÉ in words: write the length in binary; of its digits after the first keep as many as the exponent's own length,
     /// and round up to the next number that has zeros behind those.
-    fn oracle(len: usize) -> usize {
+    fn oracle(len: u64) -> u64 {
         if len < 2 {
             return len;
         }
         let exponent = format!("{len:b}").len() - 1;
         let kept = format!("{exponent:b}").len();
-        let step = 2_usize.pow(u32::try_from(exponent - kept).unwrap());
+        let step = 2_u64.pow(u32::try_from(exponent - kept).unwrap());
         len.div_ceil(step) * step
     }
 
@@ -57,7 +58,7 @@ mod tests {
 
     #[test]
     fn at_most_twelve_percent_more_and_it_stays_put() {
-        for len in 65..300_000_usize {
+        for len in 65..300_000_u64 {
             let padded = padme(len).unwrap();
             assert!(padded >= len && padded * 100 <= len * 112, "{len}");
             assert_eq!(padme(padded), Some(padded));

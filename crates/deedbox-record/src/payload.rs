@@ -8,7 +8,7 @@ use deedbox_crypto::{hash::sha256, secret::SecretBytes};
 use deedbox_model::{BlobId, Digest, ObjectId, Provenance, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::{Kind, PayloadError};
+use crate::{Kind, ObjectKey, PayloadError};
 
 /// A value and what is known about it.
 ///
@@ -62,6 +62,15 @@ impl Record {
     #[must_use]
     pub fn with_blob(mut self, blob: BlobRef) -> Self {
         self.blobs.push(blob);
+        self
+    }
+
+    /// The same without that blob: once the record is written so, the blob's key is gone from the dataset's state, and with
+    /// it the content, however large. Copies of the record as it was still have the key: they lapse with the dataset's
+    /// epoch, as any erased value does.
+    #[must_use]
+    pub fn without_blob(mut self, blob: &BlobId) -> Self {
+        self.blobs.retain(|known| known.blob() != blob);
         self
     }
 
@@ -252,21 +261,34 @@ impl fmt::Debug for Record {
     }
 }
 
-/// Where a blob lies and what opens it.
+/// Where a blob lies and what opens it; made by [`BlobSealer`](crate::BlobSealer) and [`seal_blob`](crate::seal_blob) only.
 ///
 /// ```cddl
 /// blob-ref = [blob: b16, key: b32, length: uint, sha256: b32, ? media: tstr]
 /// ```
-/// The key stands here and nowhere else: to rewrite the record without it is to shred the blob.
+/// At most 4 TiB; the media type has 1 to 1,024 bytes. The key stands here and nowhere else, so the blob opens exactly as
+/// long as its record says so: see [`Record::without_blob`].
+///
+/// ```compile_fail
+/// fn copy(blob: &deedbox_record::BlobRef) -> deedbox_record::BlobRef { blob.clone() }
+/// ```
 pub struct BlobRef {
     blob: BlobId,
-    key: SecretBytes<32>,
+    key: ObjectKey,
     length: u64,
     sha256: Digest,
     media: Option<String>,
 }
 
 impl BlobRef {
+    pub(crate) const fn of(blob: BlobId, key: ObjectKey, length: u64, sha256: Digest, media: Option<String>) -> Self {
+        Self { blob, key, length, sha256, media }
+    }
+
+    pub(crate) const fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
     /// The blob's id.
     #[must_use]
     pub const fn blob(&self) -> &BlobId {
@@ -300,10 +322,10 @@ impl BlobRef {
         };
         Some(Self {
             blob: BlobId::decode(blob)?,
-            key: SecretBytes::try_from_slice(key.as_bytes()?)?,
-            length: length.as_u64()?,
+            key: ObjectKey::of(SecretBytes::try_from_slice(key.as_bytes()?)?, 0),
+            length: length.as_u64().filter(|length| *length <= MAX_BLOB)?,
             sha256: Digest::decode(sha256)?,
-            media: media.filter(|text| is_name(text)).map(ToOwned::to_owned),
+            media: media.and_then(media_type),
         })
         .filter(|blob| blob.media.is_some() == media.is_some())
     }
@@ -311,7 +333,7 @@ impl BlobRef {
     fn encode(&self, writer: &mut Writer) {
         writer.array(if self.media.is_some() { 5 } else { 4 });
         self.blob.encode(writer);
-        writer.bytes(self.key.expose()).uint(self.length);
+        writer.bytes(self.key.secret().expose()).uint(self.length);
         self.sha256.encode(writer);
         if let Some(media) = &self.media {
             writer.text(media);
@@ -393,10 +415,17 @@ fn write_parents(parents: &[Digest], writer: &mut Writer) {
     parents.iter().for_each(|parent| parent.encode(writer));
 }
 
+/// A media type that a reference can hold.
+pub(crate) fn media_type(text: &str) -> Option<String> {
+    is_name(text).then(|| text.to_owned())
+}
+
 const fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 1_024
 }
 
+/// The most bytes of a blob: 4 TiB.
+pub(crate) const MAX_BLOB: u64 = 4 << 40;
 const LIMITS: Limits = Limits::new(256 << 10);
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub fn open_in_place<'a>(at: &RawPlace, object: &'a mut [u8]) -> Result<&'a [u8]
 #[must_use]
 pub fn padded_len(kind: Kind, len: usize) -> Option<usize> {
     match kind {
-        Kind::Blob => pad::padme(len),
+        Kind::Blob => usize::try_from(pad::padme(u64::try_from(len).ok()?)?).ok(),
         Kind::Slot => Some(len),
         _ => pad::padded(len),
     }

@@ -12,13 +12,9 @@ fn value(bytes: &[u8]) -> ItemBuf {
 }
 
 fn full() -> Record {
-    let blob = BlobRef {
-        blob: BlobId::from_bytes([1; 16]),
-        key: SecretBytes::from_bytes([2; 32]),
-        length: 1_000,
-        sha256: Digest::from_bytes([3; 32]),
-        media: Some("image/png".to_owned()),
-    };
+    let key = ObjectKey::of(SecretBytes::from_bytes([2; 32]), 0);
+    let (blob, sha256) = (BlobId::from_bytes([1; 16]), Digest::from_bytes([3; 32]));
+    let blob = BlobRef::of(blob, key, 1_000, sha256, Some("image/png".to_owned()));
     let issued = Provenance::new(*b"issuer", Assurance::High, Timestamp::from_secs(5)).with_signed(*b"signed");
     let issued = Record::new("s", 1, "n", value(&[0xf6])).unwrap().with_provenance(issued);
     Record::new("fhir/Patient", 4, "Patient.name.0.family", value(b"\x63Joe"))
