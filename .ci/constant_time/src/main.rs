@@ -1,8 +1,8 @@
-//! Runs each comparison of deedbox-crypto on a secret that memcheck takes for undefined: a branch or an index that depends
-//! on it is an error, and memcheck exits 9. `constant-time bad` compares with a loop that stops early, and must exit 9 too,
+//! Runs each comparison of deedbox-crypto, and the splitting and joining of deedbox-record, on secrets that memcheck takes
+//! for undefined: a branch or an index that depends on one is an error, and memcheck exits 9. `constant-time bad` compares with a loop that stops early, and must exit 9 too,
 //! or this probe proves nothing.
 
-use std::{ffi::c_void, hint::black_box, process::ExitCode};
+use std::{convert::Infallible, ffi::c_void, hint::black_box, process::ExitCode};
 
 use deedbox_crypto::{
     ct,
@@ -10,6 +10,9 @@ use deedbox_crypto::{
     label,
     secret::SecretBytes,
 };
+use deedbox_record::{Share, ThresholdSecret};
+use deedbox_testkit::rng::SeededRng;
+use rand_core::{TryCryptoRng, TryRng};
 
 unsafe extern "C" {
     fn deedbox_mark(bytes: *mut c_void, length: usize, undefined: i32) -> i32;
@@ -50,6 +53,31 @@ fn early_exit(left: &[u8], right: &[u8]) -> bool {
     true
 }
 
+/// Randomness that memcheck takes for undefined wherever 32 bytes, a secret, are drawn at once.
+struct Undefined(SeededRng);
+
+impl TryRng for Undefined {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.0.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        self.0.try_fill_bytes(out)?;
+        if out.len() == 32 {
+            mark(out, true);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Undefined {}
+
 fn main() -> ExitCode {
     let equal = if std::env::args().nth(1).as_deref() == Some("bad") { early_exit } else { ct::eq };
     for length in [16, 24, 32, 64, 1000] {
@@ -75,5 +103,14 @@ fn main() -> ExitCode {
     let derived = kdf::derive(&secret, label::DATASET_COMMIT, &[b"store"]);
     let known = kdf::derive(&SecretBytes::from_bytes([7; 32]), label::DATASET_COMMIT, &[b"store"]);
     assert!(told(derived.matches(known.expose())));
+
+    // A secret shared among contacts: split, sent, sent back, joined.
+    for (k, n) in [(2, 3), (5, 9), (40, 255)] {
+        let Ok((secret, shares)) = ThresholdSecret::split(k, n, &mut Undefined(SeededRng::new(1))) else {
+            return ExitCode::FAILURE;
+        };
+        let back: Vec<_> = shares.iter().rev().filter_map(|share| Share::decode(&share.encode()).ok()).collect();
+        assert!(ThresholdSecret::join(secret.threshold(), &back).is_ok(), "shares must join");
+    }
     ExitCode::SUCCESS
 }
