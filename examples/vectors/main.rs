@@ -17,10 +17,12 @@ mod consent;
 mod cose;
 mod ed25519;
 mod edhoc;
+mod hcert;
 mod hpke;
 mod merkle;
 mod record_objects;
 mod sd_cwt;
+mod status_list;
 
 /// What a suite's module does with one file.
 type Run = fn(&Path, &mut Report);
@@ -35,10 +37,12 @@ const SUITES: &[(&str, Run)] = &[
     ("ed25519", ed25519::run),
     ("edhoc", edhoc::run),
     ("edhoc-negative", edhoc::run_negative),
+    ("hcert", hcert::run),
     ("hpke", hpke::run),
     ("merkle", merkle::run),
     ("record-objects", record_objects::run),
     ("sd-cwt", sd_cwt::run),
+    ("status-list", status_list::run),
 ];
 
 /// Counts verdicts and prints those that went wrong.

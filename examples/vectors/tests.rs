@@ -18,12 +18,16 @@ const FILES: &[(&str, &str)] = &[
     ("edhoc", "edhoc/suite_m21_method0.json"),
     ("edhoc-negative", "edhoc/negative_sample.json"),
     ("edhoc-negative", "edhoc/rfc9529_invalid.json"),
+    ("hcert", "hcert/CO18.json"),
+    ("hcert", "hcert/CO3.json"),
+    ("hcert", "hcert/DGC1.json"),
     ("hpke", "hpke/hpke_pq_xwing_647a.json"),
     ("hpke", "hpke/rfc9180_x25519_chacha20poly1305_base.json"),
     ("merkle", "merkle/consistency"),
     ("merkle", "merkle/inclusion"),
     ("record-objects", "record/objects.json"),
     ("sd-cwt", "sd-cwt/manifest.json"),
+    ("status-list", "token-status-list/manifest.json"),
 ];
 
 #[test]

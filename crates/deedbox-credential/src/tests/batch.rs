@@ -60,18 +60,18 @@ fn runs(bytes: &[u8]) -> BTreeSet<[u8; LEN]> {
     bytes.array_windows().copied().collect()
 }
 
-const LEN: usize = 4;
+/// Short enough to hold any value with what stands around it, long enough that no two are equal by chance.
+const LEN: usize = 8;
 
 #[test]
 fn two_presentations_of_one_batch_share_no_linkable_byte() {
     let mut fixture = Fixture::new();
     let ours = Batch::new(&mut fixture, 11, 3);
-    let theirs = Batch::new(&mut fixture, 12, 2);
+    let theirs = Batch::new(&mut fixture, 12, 64);
     let now = fixture.now;
     let shown = [ours.show(0, 1, now), ours.show(1, 2, now)];
-    // Of any kind and length: nothing is in both but what is in everybody's.
-    let everybodys: BTreeSet<_> =
-        [theirs.show(0, 3, now), theirs.show(1, 4, now)].iter().flat_map(|kbt| runs(kbt)).collect();
+    // Of any kind and length: nothing is in both but what is in somebody else's too, in a crowd that has seen each value of few bits.
+    let everybodys: BTreeSet<_> = (0..64).flat_map(|copy| runs(&theirs.show(copy.into(), copy, now))).collect();
     let common = |left: &[u8], right: &[u8]| -> Vec<[u8; LEN]> {
         runs(left).intersection(&runs(right)).filter(|run| !everybodys.contains(*run)).copied().collect()
     };
