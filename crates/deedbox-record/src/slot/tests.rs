@@ -213,6 +213,47 @@ fn what_decrypts_under_two_secrets_opens_with_one() {
     }
 }
 
+/// A header of the first version, which another implementation opened too: `tests/golden/README.md`.
+#[test]
+fn the_golden_header_opens_with_each_of_its_secrets() {
+    let bytes = |hex: &str| -> Vec<u8> {
+        hex.as_bytes().chunks(2).map(|hex| u8::from_str_radix(str::from_utf8(hex).unwrap(), 16).unwrap()).collect()
+    };
+    let header = Header::parse(include_bytes!("../../tests/golden/v1/six-slots.cbor")).unwrap();
+    let shares = [
+        "84509fa4f08df34af7ad6200723bd3928bd602035820492ed0667f73a8d1046ee0aeacca21ce95d0be9bcb70c7467d3728f9dd9a2b7e",
+        "84509fa4f08df34af7ad6200723bd3928bd6020158209f1aea9aa05ffca4af6dde5e5d92ce77f683003bd30ad1c424df35b53e5f6385",
+    ]
+    .map(|share| Share::decode(&bytes(share)).unwrap());
+    let secrets = Secrets {
+        words: Passphrase::new("correct horse battery staple"),
+        account: AccountSecret::from_bytes([0x11; 16]),
+        outside: OutsideSecret::from_bytes([0x33; 32]),
+        phrase: RecoveryPhrase::parse(&(["abandon"; 23].join(" ") + " art")).unwrap(),
+        recipient: RecipientSecret::from_seed(&SecretBytes::from_bytes([0x55; 32])).unwrap(),
+        threshold: ThresholdSecret::join(&header.slots()[5].threshold().unwrap(), &shares).unwrap(),
+        shares: Vec::new(),
+    };
+    for (slot, with) in header.slots().iter().zip(secrets.unlocks()) {
+        let root = header.unlock(slot.id(), &with).unwrap();
+        let want = bytes("48c1cc4d8bba1e3cafbbf4d4829d7ad051b6c92f1c6afec5a7cf4fe1f6d8504f");
+        assert_eq!(root.secret().expose().as_slice(), want, "{:?}", slot.slot_type());
+    }
+}
+
+/// What a slot goes on with when the key is not its recipient's is known to everybody. It must open nothing.
+#[test]
+fn a_root_wrapped_for_no_key_opens_with_none() {
+    let (mine, host) = (Secrets::right(), Secrets::wrong());
+    let new = NewSlot::Recipient(host.recipient.public());
+    let mut slot = Slot::make(SlotId::from_bytes([9; 16]), &new, &root(), &mut SeededRng::new(3)).unwrap();
+    let kek = kek(&kdf::extract(&NO_SALT, &[0; 32]), SlotType::Recipient, root().store(), &slot.id, root().epoch());
+    let (place, mut wrapped) = (Place::slot(root().store(), &slot.id.0), Vec::new());
+    seal_at(&kek, &place, Kind::Slot, root().secret().expose(), &mut SeededRng::new(4), &mut wrapped).unwrap();
+    slot.wrapped.copy_from_slice(&wrapped);
+    assert_eq!(outcome(&alone(slot.clone()), &slot.id, &Unlock::Recipient(&mine.recipient)), ("Rejected", 1));
+}
+
 #[test]
 fn a_slot_tells_what_to_ask_for() {
     let secrets = Secrets::right();
