@@ -1,17 +1,20 @@
-//! SD-CWT: presentations, accepted credentials, the disclosure engine, and tokens mutated inside and signed again.
+//! SD-CWT: presentations, accepted credentials, the disclosure engine, tokens mutated inside and signed again; status lists,
+//! trust lists, queries, pools.
 #![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_cose::{LocalSigner, Signer as _};
 use deedbox_credential::{
-    AcceptPolicy, Audience, Challenge, ClaimArray, ClaimMap, ClaimSet, CredentialTemplate, HeldCredential, Issuer,
-    Nonce, StatusPolicy, TrustStore, Vct, VctPolicy, Verifier, claim_path,
-    test_util::{assemble, claims, naive_assemble, raw_sign1},
+    AcceptPolicy, Audience, Challenge, ClaimArray, ClaimMap, ClaimSet, CredentialPool, CredentialTemplate,
+    FetchedStatusList, HeldCredential, Issuer, IssuerKey, KeyState, Nonce, Query, SigningTrustList, StatusBits,
+    StatusList, StatusListBuilder, StatusPolicy, StatusReference, StatusSource, TrustAnchors, TrustListDraft, TrustPin,
+    TrustStore, Vct, VctPolicy, Verifier, claim_path,
+    test_util::{assemble, claims, naive_assemble, raw_sign1, status_list, unsigned_status_list},
 };
-use deedbox_crypto::{hash::sha256, secret::SecretBytes};
-use deedbox_model::Timestamp;
+use deedbox_crypto::{hash::sha256, label, secret::SecretBytes};
+use deedbox_model::{Seq, Timestamp};
 use deedbox_testkit::rng::SeededRng;
 
 const ISS: &str = "https://issuer.test";
@@ -214,4 +217,165 @@ pub fn credential_resigned(data: &[u8]) {
         assert_eq!(naive.as_deref(), Some(claims(&shown).as_bytes()));
     }
     let _ = HeldCredential::accept(&token, &FIXTURE.trust, &AcceptPolicy::new(FIXTURE.holder.public().clone()), NOW);
+}
+
+const URI: &str = "https://status.test/1";
+/// What a list of the input's may inflate to.
+const MAX_BYTES: usize = 1 << 16;
+
+/// A status signer, whom it signs for, and its list.
+struct Listing {
+    signer: LocalSigner,
+    trust: TrustStore,
+    source: StatusSource,
+    token: Vec<u8>,
+}
+
+static LISTING: LazyLock<Listing> = LazyLock::new(|| {
+    let signer = LocalSigner::from_seed(&SecretBytes::from_bytes([3; 32]));
+    let mut trust = TrustStore::new();
+    trust.pin_status_key(ISS, signer.public().clone());
+    let mut list = StatusListBuilder::with_entries(URI, StatusBits::Two, 100);
+    list.set(7, 1.into()).unwrap();
+    let token = list.publish(&signer, NOW).unwrap();
+    let source = StatusSource::new(ISS, &StatusReference::new(7, URI));
+    Listing { signer, trust, source, token }
+});
+
+/// No status list token is accepted but the one that was signed: the input is one, and is XORed over the true one. Where the
+/// input is a list and is signed, it is read as it would be without signature, and never beyond its limit.
+pub fn credential_status(data: &[u8]) {
+    let Listing { signer, trust, source, token } = &*LISTING;
+    for bytes in [data, &xor(token, data)] {
+        let read = StatusList::verify(FetchedStatusList::new(bytes, NOW), source, trust, NOW);
+        assert_eq!(read.is_ok(), bytes == token);
+    }
+    let Ok(list) = read(data, Order::Any, &Limits::new(1 << 20)) else { return };
+    let (mut header, mut payload) = (Writer::new(), Writer::new());
+    header.map(|map| {
+        map.int(1, |w| {
+            w.int(-19);
+        });
+        map.int(16, |w| {
+            w.text("application/statuslist+cwt");
+        });
+    });
+    payload.map(|map| {
+        map.int(2, |w| {
+            w.text(URI);
+        });
+        map.int(6, |w| {
+            w.uint(NOW.secs());
+        });
+        map.int(65533, |w| {
+            w.item(list);
+        });
+    });
+    let token = raw_sign1(signer, header.as_slice(), &[0xa0], payload.as_slice());
+    let signed = status_list(FetchedStatusList::new(&token, NOW), source, trust, NOW, 0, MAX_BYTES);
+    let unsigned = unsigned_status_list(data, MAX_BYTES);
+    match (signed, unsigned) {
+        (Ok(signed), Ok(unsigned)) => {
+            for idx in (0..64).chain([1000, u64::MAX]) {
+                assert_eq!(signed.status(idx), unsigned.status(idx));
+            }
+            assert_eq!(signed.status(8 * MAX_BYTES as u64), None);
+        }
+        (signed, unsigned) => assert_eq!(signed.is_ok(), unsigned.is_ok()),
+    }
+}
+
+struct Anchored {
+    anchor: LocalSigner,
+    anchors: TrustAnchors,
+    list: Vec<u8>,
+}
+
+static ANCHORED: LazyLock<Anchored> = LazyLock::new(|| {
+    let signer = |seed| LocalSigner::from_seed(&SecretBytes::from_bytes([seed; 32]));
+    let (anchor, other) = (signer(4), signer(5));
+    let anchors = TrustAnchors::try_new("list", vec![anchor.public().clone(), other.public().clone()], 1).unwrap();
+    let key = |seed| IssuerKey::new(signer(seed).public().clone());
+    let draft = TrustListDraft::new("list", Seq::FIRST)
+        .issuer(ISS, [key(1).with_types([Vct::number(5)]), key(3).for_status_lists()])
+        .issuer("https://other.test", [key(6).in_state(KeyState::Compromised).with_kid(*b"k")]);
+    let mut list = draft.write(NOW, 3600).unwrap();
+    list.sign(&anchor).unwrap();
+    Anchored { anchor, anchors, list: list.to_bytes() }
+});
+
+/// No trust list is taken but the one that was signed: the input is one, and is XORed over the true one. Signed lists and pins
+/// are written as they were read.
+pub fn credential_trust_list(data: &[u8]) {
+    let Anchored { anchor, anchors, list } = &*ANCHORED;
+    for bytes in [data, &xor(list, data)] {
+        let mut store = TrustStore::new();
+        assert_eq!(store.update(bytes, anchors, NOW).is_ok(), bytes == list);
+        assert_eq!(store.pin().is_some(), bytes == list);
+        if let Ok(signing) = SigningTrustList::parse(bytes) {
+            assert_eq!(signing.to_bytes(), bytes);
+        }
+    }
+    if let Some(pin) = TrustPin::parse(data) {
+        assert_eq!(pin.to_bytes(), data);
+        let _ = TrustStore::resume(pin).update(list, anchors, NOW);
+    }
+    // The input as what an anchor signs.
+    let signed = deedbox_cose::sign::document(anchor, label::TRUST_LIST.as_bytes(), data).unwrap();
+    let mut store = TrustStore::new();
+    if store.update(&signed, anchors, NOW).is_ok() {
+        let pin = store.pin().unwrap();
+        assert_eq!(TrustPin::parse(&pin.to_bytes()).as_ref(), Some(&pin));
+        // Once more is no rollback, and nothing older follows.
+        store.update(&signed, anchors, NOW).unwrap();
+        let before = store.update(list, anchors, NOW);
+        assert!(before.is_err() || pin.seq() == Seq::FIRST);
+    }
+}
+
+/// A query is written as it was read, and what it selects answers it after verification.
+pub fn credential_query(data: &[u8]) {
+    static HELD: LazyLock<HeldCredential> = LazyLock::new(|| {
+        let address = ClaimMap::new().redactable("city", "Bern").redactable("street", "Row 1");
+        let set = ClaimSet::builder()
+            .claim("open", 1)
+            .redactable("birth_date", "1990-05-17")
+            .redactable("age_over_18", true)
+            .redactable("age_over_65", false)
+            .redactable("address", address)
+            .redactable("list", ClaimArray::new().element(1).redactable(ClaimMap::new().redactable("deep", 2)))
+            .redactable(501, "ABCD");
+        let (template, mut rng) = (CredentialTemplate::new(Vct::number(5), 3600), SeededRng::new(1));
+        let (issuer, holder) = (Issuer::new(ISS, &FIXTURE.issuer), FIXTURE.holder.public());
+        let issued = issuer.issue(&template, set.build().unwrap(), holder, None, NOW, &mut rng).unwrap();
+        HeldCredential::accept(issued.as_bytes(), &FIXTURE.trust, &AcceptPolicy::new(holder.clone()), NOW).unwrap()
+    });
+    let Ok(query) = Query::parse(data) else { return };
+    assert_eq!(query.to_bytes(), data);
+    let strict = query.select(&HELD);
+    let Ok(selection) = query.select_allowing(&HELD, &[claim_path!["birth_date"], claim_path!["address"]]) else {
+        assert!(strict.is_err());
+        return;
+    };
+    let audience = Audience::parse(AUD).unwrap();
+    let shown = HELD.present(&selection, &audience, &Nonce::try_new(&NONCE).unwrap(), &FIXTURE.holder, NOW).unwrap();
+    let accepted = verifier(&FIXTURE.trust).verify(&shown, challenge(), NOW).unwrap().accept_unlisted().unwrap();
+    accepted.answers(&query).unwrap();
+    assert_eq!(accepted.claims(), selection.revealed());
+    assert_eq!(accepted.disclosed_paths().len(), selection.disclosed());
+}
+
+/// A pool is written as it was read, and what it says was never shown is given out once.
+pub fn credential_pool(data: &[u8]) {
+    let Some(mut pool) = CredentialPool::parse(data) else { return };
+    assert_eq!(pool.to_bytes(), data);
+    let left = pool.left(NOW);
+    let mut given = BTreeSet::new();
+    for n in 0..left.saturating_add(3).min(40) {
+        let before = pool.left(NOW);
+        let Ok(copy) = pool.take(&Audience::parse(&format!("verifier {n}")).unwrap(), NOW) else { break };
+        // An unused copy, which was never given, or one that the policy or the person lets be shown again.
+        assert!(pool.left(NOW) == before || given.insert(copy));
+        pool = CredentialPool::parse(&pool.to_bytes()).unwrap();
+    }
 }

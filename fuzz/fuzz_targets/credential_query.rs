@@ -1,0 +1,3 @@
+//! One query.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::credential::credential_query);

@@ -1,0 +1,3 @@
+//! One trust list, or pin.
+#![cfg_attr(fuzzing, no_main)]
+deedbox_fuzz::target!(deedbox_fuzz::credential::credential_trust_list);
