@@ -60,10 +60,10 @@
 //!
 //! The host sees how many objects there are, their padded lengths, kinds, epochs, and when which is read or written. It
 //! can delete and withhold: that is noticed, not prevented. A state without a pin is authentic and may be old
-//! ([`Freshness::Unknown`]). An unlocked, compromised device has everything. A removed slot's secret still opens copies of
-//! old headers. A slot for a key ([`Unlock::Recipient`]) doesn't tell who sealed it, and a host could make up a store for
-//! that key: compare [`Root::access_key`] with another device's. To forget a derived key is no erasure. Keys and opened payloads are wiped from memory; a decoded
-//! [`Record`] is the caller's, and is not.
+//! ([`Freshness::Unknown`]). An unlocked, compromised device has everything. A removed slot's secret still opens copies
+//! of old headers. A slot for a key ([`Unlock::Recipient`]) doesn't tell who sealed it, and a host could make up a
+//! store for that key: compare [`Root::access_key`] with another device's. To forget a derived key is no erasure. Keys
+//! and opened payloads are wiped from memory; a decoded [`Record`] is the caller's, and is not.
 //!
 //! # Features
 //!
