@@ -1,16 +1,16 @@
-//! The record format: containers, blobs, header, keyring, payloads, heads, bundles.
-#![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
+//! The record format: containers, blobs, header, keyring, payloads, heads, bundles, a dataset at a lying host.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a fuzz body fails by panicking")]
 
-use std::{io::Write as _, sync::LazyLock};
+use std::{collections::BTreeMap, io::Write as _, sync::LazyLock};
 
 use deedbox_cbor::{ItemBuf, Limits};
 use deedbox_cose::{LocalSigner, RecipientSecret, Signer as _, sign1};
 use deedbox_crypto::label;
 use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use deedbox_record::{
-    Address, BlobReader, BlobSealer, Bundle, BundleWriter, DatasetKey, Granularity, Head, HeadKey, Header, HostShare,
-    Keyring, Kind, NewSlot, OutsideSecret, Record, RecoveryPhrase, Replica, Root, Share, ThresholdSecret, Tombstone,
-    Unlock, open, open_blob, open_in_place, peek, seal,
+    Address, BlobReader, BlobSealer, Bundle, BundleWriter, ChangedObject, DatasetKey, ErasureReceipt, Granularity,
+    Head, HeadKey, Header, HostShare, Keyring, Kind, NewSlot, OutsideSecret, Record, RecoveryPhrase, Replica, Reseal,
+    Root, Share, ThresholdSecret, Tombstone, Unlock, open, open_blob, open_in_place, peek, seal,
 };
 use deedbox_testkit::rng::SeededRng;
 
@@ -239,4 +239,127 @@ pub fn record_bundle(data: &[u8]) {
     let bundle = writer.finish(&meta).unwrap();
     let other = altered(&bundle, data);
     assert_eq!(Bundle::parse(&other).and_then(|bundle| bundle.verify(&root)).is_ok(), other == bundle);
+}
+
+/// An accepted receipt of an erasure is written the same again.
+pub fn record_erasure(data: &[u8]) {
+    if let Ok(receipt) = ErasureReceipt::parse(data) {
+        assert_eq!(receipt.to_bytes(), data);
+    }
+}
+
+/// Objects of a dataset with number, kind and bytes.
+type Content = BTreeMap<ObjectId, (Seq, u8, Vec<u8>)>;
+
+/// Whatever a host tells of a dataset, a reader holds a state that its owner signed, not before its own, or an error and
+/// the state of before. Each four bytes are a step: the owner writes, removes, rotates; the reader asks, and the host tells
+/// the truth or one lie.
+pub fn record_replica(data: &[u8]) {
+    let mut rng = SeededRng::new(1);
+    let (store, id) = (StoreName::from_bytes([1; 16]), DatasetId::from_bytes([2; 16]));
+    let mut keyring = Keyring::generate(&mut rng);
+    keyring.add_dataset(store, id, "papers", Granularity::Field, &mut rng).unwrap();
+    let (mut owner, mut reader) = (Replica::create(store, id), Replica::new(store, id));
+    let (mut heads, mut states): (Vec<Vec<u8>>, Vec<Content>) = (Vec::new(), Vec::new());
+    for step in data.chunks_exact(4).take(32) {
+        let &[op, a, b, c] = step else { continue };
+        if op % 8 < 4 || heads.is_empty() {
+            if op % 8 == 3 {
+                keyring.destroy_epochs(&id);
+                keyring.rotate(&id, &mut rng).unwrap();
+            }
+            let keys = keyring.dataset(&id).unwrap().keys();
+            let mut state = states.last().cloned().unwrap_or_default();
+            let mut draft = owner.draft();
+            let object = ObjectId::from_bytes([a % 4; 16]);
+            match op % 8 {
+                0 | 1 => {
+                    let value = ItemBuf::parse(&[0x18, b.max(24)], &Limits::new(8)).unwrap();
+                    draft.put(object, &Record::new("json", 1, "a", value).unwrap()).unwrap();
+                }
+                2 if c % 2 == 0 => {
+                    draft.remove(object).unwrap();
+                }
+                2 => {
+                    draft.purge(object);
+                }
+                // The owner destroys what is left of the epoch before at each rotation: all of it moves now.
+                _ => {
+                    let former = keyring.working_copy().unwrap();
+                    let bytes = |object: &ObjectId| state.get(object).map(|(_, _, bytes)| bytes.as_slice());
+                    let keys = former.dataset(&id).unwrap().keys();
+                    draft.reseal(Reseal::Eager, keys.current().unwrap(), keys, bytes).unwrap();
+                }
+            }
+            let part = draft.sign(keys, NOW, &mut rng).unwrap();
+            for put in part.puts() {
+                let entry = put.entry();
+                state.insert(*entry.object(), (entry.seq(), entry.kind(), put.bytes().to_vec()));
+            }
+            part.removes().iter().for_each(|object| {
+                state.remove(object);
+            });
+            heads.push(part.head_bytes().to_vec());
+            let _ = owner.committed(part).unwrap();
+            states.push(state);
+            continue;
+        }
+        let keys = keyring.dataset(&id).unwrap().keys();
+        let before = reader.head().map(|head| (head.seq(), *head.hash()));
+        let since = before.map_or(heads.len() - 1, |(seq, _)| usize::try_from(seq.get()).unwrap());
+        let mut told: Vec<Vec<u8>> = heads[since.min(heads.len())..].to_vec();
+        let mut content = states.last().unwrap().clone();
+        let mut is_true = true;
+        match op % 8 {
+            4 => {}
+            5 => {
+                // An older state, whole.
+                let then = usize::from(a) % states.len();
+                is_true = then + 1 == states.len();
+                content = states[then].clone();
+                told = heads[since.min(then)..=then].to_vec();
+            }
+            6 => {
+                let (head, bit) = (usize::from(a) % told.len().max(1), usize::from(b) << 3 | usize::from(c) & 7);
+                if let Some(byte) = told.get_mut(head).and_then(|head| head.get_mut(bit / 8)) {
+                    *byte ^= 1 << (bit % 8);
+                    is_true = false;
+                }
+            }
+            _ => {
+                let object = ObjectId::from_bytes([a % 4; 16]);
+                let other = states[usize::from(b) % states.len()].get(&object).cloned();
+                let now = content.remove(&object);
+                is_true = other == now;
+                content.extend(other.map(|other| (object, other)));
+            }
+        }
+        let told: Vec<&[u8]> = told.iter().map(Vec::as_slice).collect();
+        let rows: Vec<ChangedObject<'_>> = content
+            .iter()
+            .map(|(object, (seq, kind, bytes))| ChangedObject::Put { object: *object, seq: *seq, kind: *kind, bytes })
+            .collect();
+        let is_news = !told.is_empty() || before.is_some();
+        match reader.resync(&told, &rows, keys) {
+            Ok(applied) => {
+                let state = usize::try_from(applied.seq().get()).unwrap() - 1;
+                assert!(before.is_none_or(|(seq, _)| applied.seq() >= seq));
+                let state = &states[state];
+                assert_eq!(reader.entries().len(), state.len());
+                for (entry, (object, (seq, kind, bytes))) in reader.entries().iter().zip(state) {
+                    assert!(entry.object() == object && entry.seq() == *seq && entry.kind() == *kind);
+                    // What the owner's keys still open opens to something; the rest is of a destroyed epoch.
+                    if applied.seq() == owner.head().unwrap().seq() {
+                        assert!(reader.open(object, bytes, keys).is_ok());
+                    }
+                }
+                reader.accept_unknown();
+            }
+            Err(_) => {
+                // A head signed under a destroyed key is history: a state as old as that has no key to compare with.
+                assert!(!is_true || !is_news);
+                assert_eq!(reader.head().map(|head| (head.seq(), *head.hash())), before);
+            }
+        }
+    }
 }

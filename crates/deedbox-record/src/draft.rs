@@ -38,11 +38,13 @@ pub(crate) enum Change {
 pub enum Reseal {
     /// All objects in one change; older epochs can be destroyed after it. For up to 20,000 objects.
     Eager,
-    /// At most that many objects with each change; the others stay readable by the old key until their turn comes.
-    Lazy(
-        /// How many.
-        usize,
-    ),
+    /// Some objects with each change; the others stay readable by the old key until their turn comes.
+    Lazy {
+        /// At most that many.
+        objects: usize,
+        /// And no further one once they have that many bytes.
+        bytes: usize,
+    },
 }
 
 impl<'a> Draft<'a> {
@@ -97,10 +99,11 @@ impl<'a> Draft<'a> {
         self
     }
 
-    /// Seals objects of older epochs anew, content unchanged, and gives how many. `objects` gives an object's bytes.
+    /// Seals anew, content unchanged, what is not sealed in `epoch`, and gives how many objects. `epoch` is the current one of
+    /// the keys that will sign; `keys` open what is there; `objects` gives an object's bytes.
     ///
     /// What the draft changes anyway is sealed in the current epoch without this. With [`Reseal::Eager`] no object of an
-    /// older epoch is left, and [`Keyring::destroy_epochs`] may follow.
+    /// older epoch is left, and the keyring of the same commit may have destroyed them ([`Keyring::destroy_epochs`]).
     ///
     /// # Errors
     /// [`OpenError::Rejected`] when `objects` gives other bytes than the state has, or none; those of [`Replica::open`].
@@ -108,17 +111,17 @@ impl<'a> Draft<'a> {
     pub fn reseal<'b>(
         &mut self,
         how: Reseal,
+        epoch: Epoch,
         keys: &EpochKeys,
         objects: impl Fn(&ObjectId) -> Option<&'b [u8]>,
     ) -> Result<usize, OpenError> {
-        let most = match how {
-            Reseal::Eager => usize::MAX,
-            Reseal::Lazy(most) => most,
+        let (most, mut budget) = match how {
+            Reseal::Eager => (usize::MAX, usize::MAX),
+            Reseal::Lazy { objects, bytes } => (objects, bytes),
         };
-        let current = keys.current().map_or(0, Epoch::get);
         let mut reseals = BTreeMap::new();
         for entry in self.replica.entries() {
-            if reseals.len() >= most {
+            if reseals.len() >= most || budget == 0 {
                 break;
             }
             let object = entry.object();
@@ -126,10 +129,10 @@ impl<'a> Draft<'a> {
                 continue;
             }
             let bytes = objects(object).ok_or(OpenError::Rejected)?;
-            let epoch = container::peek(bytes)?.epoch().map_or(0, Epoch::get);
-            if epoch != current {
+            if container::peek(bytes)?.epoch() != Some(epoch) {
                 let kind = Kind::from_number(entry.kind()).ok_or(OpenError::Malformed)?;
                 let opened = self.replica.open(object, bytes, keys)?;
+                budget = budget.saturating_sub(bytes.len());
                 reseals.insert(*object, (kind, opened.into_payload()));
             }
         }

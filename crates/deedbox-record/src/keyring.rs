@@ -400,6 +400,12 @@ impl EpochKeys {
         self.epochs.last().map(|entry| entry.epoch)
     }
 
+    /// Whether there is an older epoch whose objects can still be read.
+    #[must_use]
+    pub fn has_readable(&self) -> bool {
+        self.epochs.iter().any(|entry| entry.state == State::Readable)
+    }
+
     /// The key of `epoch`, unless it is unknown or destroyed.
     #[must_use]
     pub fn key(&self, epoch: Epoch) -> Option<&DatasetKey> {

@@ -84,6 +84,7 @@ mod bundle;
 mod chunk;
 mod container;
 mod draft;
+mod erase;
 mod error;
 mod head;
 mod header;
@@ -107,6 +108,7 @@ pub use blob::{
 pub use bundle::{Bundle, BundleBlob, BundleCapability, BundleDataset, BundleMail, BundleWriter, VerifiedBundle};
 pub use container::{Kind, Opened, Prefix, open, open_in_place, peek, seal, seal_into, sealed_length};
 pub use draft::{Draft, Pending, Reseal, SealedObject, SignedPart};
+pub use erase::{ErasedDataset, ErasureLevel, ErasureReceipt, HostErasure, OUT_OF_REACH};
 pub use error::{
     BlobError, BundleError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError, ShareError,
     UnlockError,

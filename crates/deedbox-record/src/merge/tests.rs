@@ -197,7 +197,12 @@ fn sealing_anew_is_no_change_and_an_old_epoch_can_be_destroyed_after_it() {
     assert_eq!(keyring.rotate(&dataset, rng).unwrap().get(), 2);
     let keys = keyring.datasets()[0].keys();
     let mut draft = rotator.draft();
-    assert_eq!(draft.reseal(Reseal::Eager, keys, |object| bytes_of(&host, replica.entry(object)?)).unwrap(), 2);
+    assert_eq!(
+        draft
+            .reseal(Reseal::Eager, keys.current().unwrap(), keys, |object| bytes_of(&host, replica.entry(object)?))
+            .unwrap(),
+        2
+    );
     let part = draft.sign(keys, NOW, rng).unwrap();
     assert_eq!(part.head().epoch().get(), 2);
     host.commit(&part);
@@ -232,10 +237,13 @@ fn a_lazy_reseal_goes_some_objects_at_a_time() {
     let (mut replica, mut host) = base(&keyring);
     keyring.rotate(&dataset, rng).unwrap();
     let keys = keyring.datasets()[0].keys();
+    let now = keys.current().unwrap();
     for left in [1, 1, 0] {
         let mut draft = replica.draft();
         let bytes = |object: &ObjectId| bytes_of(&host, replica.entry(object)?);
-        assert_eq!(draft.reseal(Reseal::Lazy(1), keys, bytes).unwrap(), left);
+        let by_bytes = draft.reseal(Reseal::Lazy { objects: usize::MAX, bytes: 1 }, now, keys, bytes).unwrap();
+        let by_count = draft.reseal(Reseal::Lazy { objects: 1, bytes: usize::MAX }, now, keys, bytes).unwrap();
+        assert_eq!((by_bytes, by_count), (left, left));
         let part = draft.sign(keys, NOW, rng).unwrap();
         host.commit(&part);
         let _ = replica.committed(part).unwrap();
@@ -244,10 +252,11 @@ fn a_lazy_reseal_goes_some_objects_at_a_time() {
     // Bytes that are not the state's are not sealed anew.
     keyring.rotate(&dataset, rng).unwrap();
     let keys = keyring.datasets()[0].keys();
+    let now = keys.current().unwrap();
     let mut draft = replica.draft();
-    assert_eq!(draft.reseal(Reseal::Eager, keys, |_| None), Err(OpenError::Rejected));
+    assert_eq!(draft.reseal(Reseal::Eager, now, keys, |_| None), Err(OpenError::Rejected));
     let old = &host.states[0][&id(0)].2;
-    assert_eq!(draft.reseal(Reseal::Eager, keys, |_| Some(old)), Err(OpenError::Rejected));
+    assert_eq!(draft.reseal(Reseal::Eager, now, keys, |_| Some(old)), Err(OpenError::Rejected));
     assert!(draft.is_empty());
 }
 
