@@ -424,6 +424,55 @@ impl HeadError {
     }
 }
 
+/// Why a grant was not made, not taken, or not used. No key of a refused grant is used.
+///
+/// The order of the first six is that of the receiver's checks, but for the signature: a bad one is `Rejected` as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GrantError {
+    /// Not a grant of this version, or not what a grant is made of. Ask for it again.
+    #[error("grant is malformed")]
+    Malformed,
+    /// Sealed to another key, altered, or not signed by the other side of its agreement; which is not told. Drop it.
+    #[error("grant rejected")]
+    Rejected,
+    /// It was made for another and sealed anew for us. Drop it, and tell who made it.
+    #[error("grant is for another")]
+    NotForUs,
+    /// It rests on an agreement that is not known, or that has ended. Drop it.
+    #[error("grant rests on an unknown agreement")]
+    UnknownAgreement,
+    /// The grant, or its agreement, is over. Ask for a new one.
+    #[error("grant is over")]
+    Expired,
+    /// Its keys are not those of the head it names, of its dataset, or of each other. Use none of them, and ask for a new one.
+    #[error("grant has keys of something else")]
+    KeyMismatch,
+    /// No object, or more than a grant holds. Grant the dataset, or make several grants.
+    #[error("a grant names 1 to 256 objects")]
+    Limit,
+    /// The signer can't or won't sign. Try again.
+    #[error("grant was not signed")]
+    Signer,
+}
+
+impl GrantError {
+    /// The variant's name, stable once released.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Expired => "Expired",
+            Self::KeyMismatch => "KeyMismatch",
+            Self::Limit => "Limit",
+            Self::Malformed => "Malformed",
+            Self::NotForUs => "NotForUs",
+            Self::Rejected => "Rejected",
+            Self::Signer => "Signer",
+            Self::UnknownAgreement => "UnknownAgreement",
+        }
+    }
+}
+
 /// Why overtaken changes were not put upon the present state. Nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -575,6 +624,14 @@ mod tests {
             PayloadError::NewerSchema { version: 2, newest: 1 },
             PayloadError::NotSigned,
             PayloadError::OlderSchema { version: 1, oldest: 2 },
+            GrantError::Malformed,
+            GrantError::Rejected,
+            GrantError::NotForUs,
+            GrantError::UnknownAgreement,
+            GrantError::Expired,
+            GrantError::KeyMismatch,
+            GrantError::Limit,
+            GrantError::Signer,
             HeadError::Malformed,
             HeadError::WrongDataset,
             HeadError::UnknownKey,

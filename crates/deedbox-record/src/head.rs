@@ -325,7 +325,13 @@ impl Entry {
         &self.sha256
     }
 
-    /// The leaf: SHA-256(00 ‖ object ‖ seq ‖ kind ‖ SHA-256 of the bytes).
+    /// Its leaf hash, SHA-256(00 ‖ object ‖ seq ‖ kind ‖ SHA-256 of the bytes): all that others see of it who hold only
+    /// other objects' keys.
+    #[must_use]
+    pub fn leaf_hash(&self) -> Digest {
+        Digest::from_bytes(self.leaf())
+    }
+
     fn leaf(&self) -> [u8; 32] {
         let mut data = [0; 57];
         let seq = self.seq.get().to_be_bytes();

@@ -464,6 +464,25 @@ impl EpochKeys {
         Self { epochs: alloc::vec![entry] }
     }
 
+    /// The same with the keys of the epochs before it, to read on across a rotation: of a grant, and the one that it replaces.
+    #[must_use]
+    pub fn with_earlier(mut self, earlier: Self) -> Self {
+        let first = self.first();
+        let mut epochs: Vec<_> = earlier.epochs.into_iter().filter(|entry| Some(entry.epoch) < first).collect();
+        for entry in &mut epochs {
+            entry.seed = None;
+            entry.state = if entry.key.is_some() { State::Readable } else { State::Destroyed };
+        }
+        epochs.append(&mut self.epochs);
+        Self { epochs }
+    }
+
+    /// The keys of one epoch as another's store hands them over, with or without the seed that signs heads.
+    pub(crate) fn granted(key: DatasetKey, seed: Option<HeadSeed>, head_key: [u8; 32]) -> Self {
+        let entry = EpochEntry { epoch: key.epoch(), state: State::Current, key: Some(key), seed, head_key };
+        Self { epochs: alloc::vec![entry] }
+    }
+
     fn entry(&self, epoch: Epoch) -> Option<&EpochEntry> {
         self.epochs.iter().rev().find(|entry| entry.epoch == epoch)
     }

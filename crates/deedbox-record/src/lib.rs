@@ -43,6 +43,8 @@
 //! - [`seal`] and [`open`] turn a payload ([`Record`], [`Tombstone`]) into an object and back, at one [`Address`].
 //! - A [`Replica`] is one dataset as this client verified it. It takes a host's answers ([`Replica::apply`]), and a
 //!   [`Draft`] on it becomes a [`SignedPart`] for the host. A [`Pin`] is what to remember between sessions.
+//! - A [`GrantDraft`] hands the keys of a dataset, or of single objects, to the [`Grantee`] of a verified agreement, as a
+//!   [`SealedGrant`]. The other side makes a [`VerifiedGrant`] of it, and of that a [`Replica`] or a [`PartialReplica`].
 //! - [`Migrations`] bring a [`Record`] of an older schema up to date when it is read.
 //! - [`seal_blob`] and `BlobSealer` seal what is too large for a record, [`open_blob`] and `BlobReader` open it; the [`BlobRef`]
 //!   in the record is all that names it and opens it.
@@ -60,10 +62,11 @@
 //!
 //! The host sees how many objects there are, their padded lengths, kinds, epochs, and when which is read or written. It
 //! can delete and withhold: that is noticed, not prevented. A state without a pin is authentic and may be old
-//! ([`Freshness::Unknown`]). An unlocked, compromised device has everything. A removed slot's secret still opens copies
-//! of old headers. A slot for a key ([`Unlock::Recipient`]) doesn't tell who sealed it, and a host could make up a
-//! store for that key: compare [`Root::access_key`] with another device's. To forget a derived key is no erasure. Keys
-//! and opened payloads are wiped from memory; a decoded [`Record`] is the caller's, and is not.
+//! ([`Freshness::Unknown`]). A grant can't be taken back: what was read is known, and a key opens what it opened. An
+//! unlocked, compromised device has everything. A removed slot's secret still opens copies of old headers. A slot for a key
+//! ([`Unlock::Recipient`]) doesn't tell who sealed it, and a host could make up a store for that key: compare
+//! [`Root::access_key`] with another device's. To forget a derived key is no erasure. Keys and opened payloads are wiped
+//! from memory; a decoded [`Record`] is the caller's, and is not.
 //!
 //! # Features
 //!
@@ -86,12 +89,14 @@ mod container;
 mod draft;
 mod erase;
 mod error;
+mod grant;
 mod head;
 mod header;
 mod key;
 mod keyring;
 mod merge;
 mod pad;
+mod partial;
 mod payload;
 mod replica;
 mod root;
@@ -110,14 +115,16 @@ pub use container::{Kind, Opened, Prefix, open, open_in_place, peek, seal, seal_
 pub use draft::{Draft, Pending, Reseal, SealedObject, SignedPart};
 pub use erase::{ErasedDataset, ErasureLevel, ErasureReceipt, HostErasure, OUT_OF_REACH};
 pub use error::{
-    BlobError, BundleError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError, ShareError,
-    UnlockError,
+    BlobError, BundleError, GrantError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError,
+    ShareError, UnlockError,
 };
+pub use grant::{GrantDraft, GrantId, GrantScope, Granted, Grantee, SealedGrant, VerifiedAgreement, VerifiedGrant};
 pub use head::{Entry, Freshness, Head, Pin, state_root};
 pub use header::Header;
 pub use key::{DatasetKey, HeadKey, KeyCommitment, NameKey, ObjectKey};
 pub use keyring::{Dataset, Device, EpochKeys, Granularity, Keyring};
 pub use merge::Conflict;
+pub use partial::PartialReplica;
 pub use payload::{BlobRef, Record, Tombstone};
 pub use replica::{Applied, ChangedObject, Replica, RollbackEvidence};
 pub use root::{HostShare, Root};

@@ -454,7 +454,7 @@ pub(crate) fn merge_entries(entries: &[Entry], mut changes: Vec<Change>) -> Opti
 }
 
 /// How many heads a host keeps.
-const KEPT_HEADS: usize = 4_096;
+pub(crate) const KEPT_HEADS: usize = 4_096;
 pub(crate) const SUITE: u64 = 1;
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use alloc::vec::Vec;
 
 use deedbox_crypto::{hash, secret::SecretBytes};
 use deedbox_model::{DatasetId, Epoch, ObjectId, StoreId, StoreName};
+use zeroize::Zeroizing;
 
 use crate::{
     DatasetKey, HostShare, Kind, NameKey, ObjectKey, OpenError, Opened, Root, SealError, SlotId, SlotType,
-    address::Place, container, pad, slot,
+    VerifiedGrant, address::Place, container, pad, slot,
 };
 
 /// Everything that decides how an object is sealed, as raw bytes.
@@ -139,6 +140,12 @@ pub fn slot_kek(salt: &[u8], ikm: &[u8], kind: SlotType, store: &StoreId, id: &S
 #[must_use]
 pub fn object_hash(object: &[u8]) -> [u8; 32] {
     hash::sha256(object)
+}
+
+/// A grant's claims as they were signed, keys and all.
+#[must_use]
+pub fn grant_claims(grant: &VerifiedGrant) -> Zeroizing<Vec<u8>> {
+    grant.encode_claims()
 }
 
 /// How many keys were derived for objects and passphrases by this thread.
