@@ -82,6 +82,7 @@ pub const TARGETS: &[Target] = &[
     ("model_path", model::model_path),
     ("record_bundle", record::record_bundle),
     ("record_erasure", record::record_erasure),
+    ("record_grant", record::record_grant),
     ("record_head", record::record_head),
     ("record_header", record::record_header),
     ("record_keyring", record::record_keyring),

@@ -4,13 +4,14 @@
 use std::{collections::BTreeMap, io::Write as _, sync::LazyLock};
 
 use deedbox_cbor::{ItemBuf, Limits};
-use deedbox_cose::{LocalSigner, RecipientSecret, Signer as _, sign1};
+use deedbox_cose::{LocalSigner, RecipientKey, RecipientSecret, Signer as _, VerifyKey, encrypt0, sign1};
 use deedbox_crypto::label;
-use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
+use deedbox_model::{DatasetId, Digest, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use deedbox_record::{
-    Address, BlobReader, BlobSealer, Bundle, BundleWriter, ChangedObject, DatasetKey, ErasureReceipt, Granularity,
-    Head, HeadKey, Header, HostShare, Keyring, Kind, NewSlot, OutsideSecret, Record, RecoveryPhrase, Replica, Reseal,
-    Root, Share, ThresholdSecret, Tombstone, Unlock, open, open_blob, open_in_place, peek, seal,
+    Address, BlobReader, BlobSealer, Bundle, BundleWriter, ChangedObject, DatasetKey, ErasureReceipt, GrantDraft,
+    GrantId, GrantScope, Grantee, Granularity, Head, HeadKey, Header, HostShare, Keyring, Kind, NewSlot, OutsideSecret,
+    Record, RecoveryPhrase, Replica, Reseal, Root, SealedGrant, Share, ThresholdSecret, Tombstone, Unlock,
+    VerifiedAgreement, open, open_blob, open_in_place, peek, seal, test_util,
 };
 use deedbox_testkit::rng::SeededRng;
 
@@ -204,6 +205,78 @@ pub fn record_head(data: &[u8]) {
         let other = altered(&signed, &[0, 0, 0, 1]);
         assert!(Head::verify(&other, &key).is_err());
     }
+}
+
+/// Both sides of an agreement that always holds, as the side sees it whose peer this is.
+struct Agreed {
+    hash: Digest,
+    own: VerifyKey,
+    peer: VerifyKey,
+    peer_seal: RecipientKey,
+}
+
+impl VerifiedAgreement for Agreed {
+    fn hash(&self) -> Digest {
+        self.hash
+    }
+
+    fn holds(&self, _: Timestamp) -> bool {
+        true
+    }
+
+    fn own_sign_key(&self) -> &VerifyKey {
+        &self.own
+    }
+
+    fn peer_sign_key(&self) -> &VerifyKey {
+        &self.peer
+    }
+
+    fn peer_seal_key(&self) -> &RecipientKey {
+        &self.peer_seal
+    }
+}
+
+/// Anybody's bytes are no grant; claims that the right key signed are written the same again if they are accepted; a grant opens
+/// exactly when it is unaltered.
+pub fn record_grant(data: &[u8]) {
+    let rng = &mut SeededRng::new(1);
+    let signer = LocalSigner::generate(rng);
+    let secret = RecipientSecret::generate(rng).unwrap();
+    let agreed = Agreed {
+        hash: Digest::from_bytes([7; 32]),
+        own: signer.public().clone(),
+        peer: signer.public().clone(),
+        peer_seal: secret.public().clone(),
+    };
+    let open = |bytes: &[u8]| {
+        SealedGrant::parse(bytes).and_then(|grant| {
+            let known = |hash: &Digest| (*hash == agreed.hash).then_some(&agreed);
+            grant.open(&secret, known, NOW)
+        })
+    };
+    assert!(open(data).is_err());
+    let seal = |document: &[u8]| {
+        let rng = &mut SeededRng::new(2);
+        encrypt0::seal(secret.public(), label::GRANT_SEAL.as_bytes(), document, rng).unwrap()
+    };
+    let signed = sign1::document(&signer, label::GRANT.as_bytes(), data).unwrap();
+    if let Ok(grant) = open(&seal(&signed)) {
+        assert_eq!(**test_util::grant_claims(&grant), *data);
+        assert!(grant.accept(data).is_err());
+    }
+    assert!(open(&seal(data)).is_err());
+
+    let mut keyring = Keyring::generate(rng);
+    let (store, id) = (StoreName::from_bytes([1; 16]), DatasetId::from_bytes([2; 16]));
+    let dataset = keyring.add_dataset(store, id, "", Granularity::Field, rng).unwrap();
+    let part = Replica::create(store, id).draft().sign(dataset.keys(), NOW, rng).unwrap();
+    let scope = GrantScope::Objects(vec![ObjectId::from_bytes([3; 16])]);
+    let until = Timestamp::from_secs(NOW.secs() + 1);
+    let draft = GrantDraft::new(GrantId::from_bytes([9; 16]), dataset, part.head(), scope, until);
+    let grant = draft.issue(&Grantee::of(&agreed, NOW).unwrap(), &signer, NOW, rng).unwrap();
+    let other = altered(grant.bytes(), data);
+    assert_eq!(open(&other).is_ok(), other == grant.bytes());
 }
 
 /// Anybody's bytes are no bundle, and one that was altered anywhere isn't imported.
