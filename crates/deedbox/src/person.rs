@@ -7,7 +7,9 @@ mod bundle;
 mod channel;
 mod consent;
 mod credential;
+mod erase;
 mod import;
+mod lock;
 mod shelf;
 
 use std::{collections::BTreeMap, fmt};
@@ -19,10 +21,10 @@ use deedbox_consent::{Policy, Regime, Vocabulary};
 use deedbox_cose::{LocalSigner, sha256};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_host::wire;
-use deedbox_model::{DatasetId, Digest, Epoch, Name, StoreId, StoreName, Timestamp};
+use deedbox_model::{DatasetId, Digest, Epoch, Name, ObjectId, StoreId, StoreName, Timestamp};
 use deedbox_record::{
-    AccountSecret, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost, Pin, Record,
-    RecoveryPhrase, Root, SignedPart, SlotType, Unlock,
+    AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost, Pin, Record,
+    RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
 };
 use deedbox_store::{HeadHash, Mode};
 use unicode_normalization::UnicodeNormalization as _;
@@ -47,7 +49,6 @@ pub struct Person<S> {
 /// A box whose header was fetched and nothing else.
 pub struct Locked<H> {
     client: H,
-    store: StoreId,
     header: Header,
 }
 
@@ -90,6 +91,8 @@ pub enum Secret<'a> {
     },
     /// The 24 words.
     RecoveryPhrase(&'a str),
+    /// Whatever opens this slot: a device's key, shares of contacts, a security key, one of several passphrases.
+    Slot(SlotId, Unlock<'a>),
 }
 
 /// What a device remembers of a box between two sessions, so that an older state is noticed: not secret, and worth keeping
@@ -97,6 +100,8 @@ pub enum Secret<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pins {
     header: u64,
+    /// The owner's public key at the host, and the root epoch it belongs to.
+    owner: Option<(Epoch, [u8; 32])>,
     heads: BTreeMap<DatasetId, Pin>,
 }
 
@@ -112,22 +117,28 @@ impl<H: HostClient> Person<Locked<H>> {
         if *header.store() != store {
             return Err(PersonError::Damaged);
         }
-        Ok(Self { state: Locked { client, store, header } })
+        Ok(Self { state: Locked { client, header } })
     }
 
     /// Opens the box: one slot, one hashing, then everything is verified before it is used. `pins` are those of this device's
     /// last session; without them nobody can say how old the state is, and calling says that the person accepts that.
     ///
     /// # Errors
-    /// [`PersonError::Unlock`]: `Rejected` for a wrong secret. [`PersonError::Head`]: `Rollback` or `Fork` when the host gives an
+    /// [`PersonError::Unlock`]: `Rejected` for a wrong secret, `HeaderTampered` when another owner than that of `pins` wrote the
+    /// header. [`PersonError::Head`]: `Rollback` or `Fork` when the host gives an
     /// older or another state than `pins` name. The box stays locked and can be tried again.
     pub async fn unlock(self, secret: &Secret<'_>, pins: Option<&Pins>) -> Result<Person<Open<H>>, PersonError> {
-        let Locked { client, store, header } = self.state;
+        let Locked { client, header } = self.state;
         if let Some(pins) = pins {
             header.check_version(pins.header)?;
         }
         let root = unlock(&header, secret)?;
-        let owner = Owner::new(client, store, root.access_signer());
+        // Whoever knows a device's key could make up a header for it, with a root of their own; not one of this owner's.
+        let known = pins.and_then(|pins| pins.owner).filter(|(epoch, _)| *epoch >= root.epoch());
+        if known.is_some_and(|known| known != (root.epoch(), *root.access_key().public().as_bytes())) {
+            return Err(UnlockError::HeaderTampered.into());
+        }
+        let owner = Owner::new(client, &root);
         Open::load(owner, root, header, pins).await.map(|state| Person { state })
     }
 }
@@ -150,20 +161,19 @@ impl<H: HostClient> Person<Open<H>> {
             NewSlot::Phrase(&phrase),
         ];
         let header = Header::create(&root, &slots, &mut rng)?;
-        let signer = root.access_signer();
         let holder = *root.access_key().public().as_bytes();
-        let owner = Owner::new(client, store, signer);
+        let owner = Owner::new(client, &root);
         owner.create(header.bytes(), holder).await?;
         let (share, epoch) = (HostShare::generate(&mut rng), Epoch::FIRST);
         owner.put_share(epoch.get(), share.expose(), now).await?;
 
         let mut keyring = Keyring::generate(&mut rng);
         let name = StoreName::from(store);
-        let mut shelves = BTreeMap::new();
+        let mut shelves = Vec::new();
         for title in [POLICY, LOG, CONNECTIONS, CREDENTIALS] {
             let id = DatasetId::generate(&mut rng);
             keyring.add_dataset(name, id, title, Granularity::Record, &mut rng)?;
-            shelves.insert(id, Shelf::create(name, id));
+            shelves.push(Shelf::create(name, id));
         }
         let log_id = LogId::generate(&mut rng);
         let log_signer = log_signer(&keyring, log_id);
@@ -174,24 +184,22 @@ impl<H: HostClient> Person<Open<H>> {
             header,
             share,
             epoch,
-            keyring,
+            keyring: keyring.working_copy()?,
             meta: Shelf::create(name, DatasetId::META),
-            shelves,
+            shelves: BTreeMap::new(),
             policy: Policy::new(vocabulary),
             log: Log::new(log_id),
             log_signer,
             uses: BTreeMap::new(),
         };
         let mut change = open.change();
-        change.keyring = true;
+        change.keys = Some(Keys::of(keyring));
+        change.shelves = shelves;
         change.log(Entry::new(now, EntryKind::Rule, None, open.policy_digest()));
         change.policy = Some(open.policy.clone());
         open.commit(change, now).await?;
-        let keepsake = Keepsake {
-            store,
-            account_secret: Zeroizing::new(account_secret.expose().iter().map(|byte| format!("{byte:02x}")).collect()),
-            recovery_phrase: phrase.words(),
-        };
+        let keepsake =
+            Keepsake { store, account_secret: hex(account_secret.expose()), recovery_phrase: phrase.words() };
         Ok((Self { state: open }, keepsake))
     }
 
@@ -206,7 +214,9 @@ impl<H: HostClient> Person<Open<H>> {
     pub fn pins(&self) -> Pins {
         let all = self.state.shelves.values().chain([&self.state.meta]);
         let heads = all.filter_map(|shelf| Some((*shelf.replica.dataset(), *shelf.replica.pin()?))).collect();
-        Pins { header: self.state.header.version(), heads }
+        let root = &self.state.root;
+        let owner = Some((root.epoch(), *root.access_key().public().as_bytes()));
+        Pins { header: self.state.header.version(), owner, heads }
     }
 
     /// The rules in force.
@@ -244,13 +254,35 @@ impl<H: HostClient> Person<Open<H>> {
     }
 }
 
-/// What one commit writes.
+/// What one commit writes. Nothing of it is in force before the host has it.
 struct Change {
-    records: Vec<(DatasetId, deedbox_model::ObjectId, Record)>,
-    keyring: bool,
+    records: Vec<(DatasetId, ObjectId, Record)>,
+    /// Objects to take out.
+    purges: Vec<(DatasetId, ObjectId)>,
+    /// Datasets that are made now.
+    shelves: Vec<Shelf>,
+    /// Datasets of which every object is to be sealed in the present epoch, and those of which as many as fit.
+    reseal: BTreeMap<DatasetId, Reseal>,
+    /// A keyring to be written, and what opens it.
+    keys: Option<Keys>,
     policy: Option<Policy>,
     log: Log,
     entries: Vec<SaltedEntry>,
+}
+
+/// A keyring that is to take the place of the present one.
+struct Keys {
+    keyring: Keyring,
+    /// Another keyring epoch, with its share.
+    epoch: Option<(Epoch, HostShare)>,
+    /// Another root, with the header that wraps it.
+    root: Option<(Root, Header)>,
+}
+
+impl Keys {
+    const fn of(keyring: Keyring) -> Self {
+        Self { keyring, epoch: None, root: None }
+    }
 }
 
 impl Change {
@@ -262,7 +294,16 @@ impl Change {
 
 impl<H: HostClient> Open<H> {
     fn change(&self) -> Change {
-        Change { records: Vec::new(), keyring: false, policy: None, log: self.log.clone(), entries: Vec::new() }
+        Change {
+            records: Vec::new(),
+            purges: Vec::new(),
+            shelves: Vec::new(),
+            reseal: BTreeMap::new(),
+            keys: None,
+            policy: None,
+            log: self.log.clone(),
+            entries: Vec::new(),
+        }
     }
 
     fn policy_digest(&self) -> Digest {
@@ -270,20 +311,20 @@ impl<H: HostClient> Open<H> {
     }
 
     /// The dataset of a title.
-    fn dataset(&self, title: &str) -> Result<&deedbox_record::Dataset, PersonError> {
-        self.keyring.datasets().iter().find(|dataset| dataset.title() == title).ok_or(PersonError::NotFound)
+    fn dataset(&self, title: &str) -> Result<&Dataset, PersonError> {
+        dataset_of(&self.keyring, title)
     }
 
     /// Writes all of a change in one commit, or nothing.
     async fn commit(&mut self, mut change: Change, now: Timestamp) -> Result<(), PersonError> {
-        let mut rng = system::rng();
+        let keyring = change.keys.as_ref().map_or(&self.keyring, |keys| &keys.keyring);
         if let Some(policy) = &change.policy {
-            let dataset = self.dataset(POLICY)?;
+            let dataset = dataset_of(keyring, POLICY)?;
             let record = Record::new(POLICY, 1, "policy", bytes_item(&policy.to_bytes())?)?;
             change.records.push((*dataset.id(), dataset.name_key().object_id("policy"), record));
         }
         if !change.entries.is_empty() {
-            let dataset = self.dataset(LOG)?;
+            let dataset = dataset_of(keyring, LOG)?;
             for entry in &change.entries {
                 let name = format!("entry/{}", entry.entry().seq);
                 let record = Record::new(LOG, 1, &name, bytes_item(entry.bytes())?)?;
@@ -293,34 +334,63 @@ impl<H: HostClient> Open<H> {
             let record = Record::new(LOG, 1, "checkpoint", bytes_item(&checkpoint)?)?;
             change.records.push((*dataset.id(), dataset.name_key().object_id("checkpoint"), record));
         }
-        let mut parts: Vec<SignedPart> = Vec::new();
-        if change.keyring {
-            let mut draft = self.meta.replica.draft();
-            draft.put_keyring(&self.keyring)?;
-            let keys = self.root.meta_keys(&self.share, self.epoch);
-            parts.push(draft.sign(&keys, now, &mut rng)?);
+        let parts = self.sign(&change, now)?;
+        let mut body = wire::CommitBody::new(parts.iter().map(body).collect());
+        let root = change.keys.as_ref().and_then(|keys| keys.root.as_ref());
+        body.header = root.map(|(_, header)| (self.header.version(), header.bytes()));
+        if self.owner.commit(&body, now).await?.status == 409 {
+            return Err(PersonError::Conflict);
         }
-        change.records.sort_by_key(|(dataset, ..)| *dataset);
-        for records in change.records.chunk_by(|one, next| one.0 == next.0) {
-            let Some((id, ..)) = records.first() else { continue };
-            let shelf = self.shelves.get(id).ok_or(PersonError::NotFound)?;
-            let keys = self.keyring.dataset(id).ok_or(PersonError::NotFound)?.keys();
+        self.take_over(change, parts)
+    }
+
+    /// Signs a head for every dataset that the change touches.
+    fn sign(&self, change: &Change, now: Timestamp) -> Result<Vec<SignedPart>, PersonError> {
+        let mut rng = system::rng();
+        let mut parts = Vec::new();
+        let mut keyring = &self.keyring;
+        if let Some(keys) = &change.keys {
+            keyring = &keys.keyring;
+            let root = keys.root.as_ref().map_or(&self.root, |(root, _)| root);
+            let (epoch, share) =
+                keys.epoch.as_ref().map_or((self.epoch, &self.share), |(epoch, share)| (*epoch, share));
+            let mut draft = self.meta.replica.draft();
+            draft.put_keyring(keyring)?;
+            parts.push(draft.sign(&root.meta_keys(share, epoch), now, &mut rng)?);
+        }
+        let shelves = self.shelves.values().chain(&change.shelves);
+        for shelf in shelves {
+            let id = *shelf.replica.dataset();
+            let keys = keyring.dataset(&id).ok_or(PersonError::NotFound)?.keys();
             let mut draft = shelf.replica.draft();
-            for (_, object, record) in records {
+            for (_, object, record) in change.records.iter().filter(|(dataset, ..)| *dataset == id) {
                 draft.put(*object, record)?;
+            }
+            for (_, object) in change.purges.iter().filter(|(dataset, _)| *dataset == id) {
+                draft.purge(*object);
+            }
+            let reseal = change.reseal.get(&id).copied();
+            // Every dataset on the keyring has a head from its first commit on: a host can't pretend that one was never
+            // written. One with a new epoch has a head of that epoch at once: no former key can write the next.
+            if draft.is_empty() && shelf.replica.head().is_some() && reseal.is_none() {
+                continue;
+            }
+            let (former, epoch) = (self.keyring.dataset(&id).map(Dataset::keys), keys.current());
+            if let (Some(former), Some(epoch)) = (former, epoch)
+                && (former.has_readable() || former.current() != Some(epoch))
+            {
+                // The present keyring opens whatever is there, the coming one may not.
+                draft.reseal(reseal.unwrap_or(BATCH), epoch, former, |object| shelf.bytes(object))?;
             }
             parts.push(draft.sign(keys, now, &mut rng)?);
         }
-        // Every dataset on the keyring has a head from its first commit on: a host can't pretend that one was never written.
-        for (id, shelf) in self.shelves.iter().filter(|(_, shelf)| shelf.replica.head().is_none()) {
-            if !parts.iter().any(|part| part.dataset() == id) {
-                let keys = self.keyring.dataset(id).ok_or(PersonError::NotFound)?.keys();
-                parts.push(shelf.replica.draft().sign(keys, now, &mut rng)?);
-            }
-        }
-        let reply = self.owner.commit(&wire::CommitBody::new(parts.iter().map(body).collect()), now).await?;
-        if reply.status == 409 {
-            return Err(PersonError::Conflict);
+        Ok(parts)
+    }
+
+    /// What the host committed is in force.
+    fn take_over(&mut self, change: Change, parts: Vec<SignedPart>) -> Result<(), PersonError> {
+        for shelf in change.shelves {
+            self.shelves.insert(*shelf.replica.dataset(), shelf);
         }
         for part in parts {
             let shelf = match *part.dataset() {
@@ -328,6 +398,16 @@ impl<H: HostClient> Open<H> {
                 id => self.shelves.get_mut(&id).ok_or(PersonError::NotFound)?,
             };
             shelf.committed(part)?;
+        }
+        if let Some(Keys { keyring, epoch, root }) = change.keys {
+            self.keyring = keyring;
+            if let Some((epoch, share)) = epoch {
+                (self.epoch, self.share) = (epoch, share);
+            }
+            if let Some((root, header)) = root {
+                self.owner.change(&root);
+                (self.root, self.header) = (root, header);
+            }
         }
         if let Some(policy) = change.policy {
             self.policy = policy;
@@ -342,19 +422,30 @@ impl<H: HostClient> Open<H> {
     /// Loads and verifies everything.
     async fn load(owner: Owner<H>, root: Root, header: Header, pins: Option<&Pins>) -> Result<Self, PersonError> {
         let now = system::now();
-        let epoch = Epoch::FIRST;
-        let share = HostShare::from_bytes(owner.share(epoch.get(), now).await?);
         let name = StoreName::from(*root.store());
         let pin = |id: DatasetId| pins.and_then(|pins| pins.heads.get(&id).copied());
+        let download = Shelf::fetch(&owner, DatasetId::META, pin(DatasetId::META), now).await?;
+        // Which share opens the keyring stands before it; a wrong word for it opens nothing.
+        let keyring = download.rows.iter().find(|row| row.object == ObjectId::KEYRING).ok_or(PersonError::Damaged)?;
+        let epoch = deedbox_record::peek(&keyring.body)?.epoch().ok_or(PersonError::Damaged)?;
+        let share = HostShare::from_bytes(owner.share(epoch.get(), now).await?);
         let keys = root.meta_keys(&share, epoch);
-        let meta = Shelf::load(&owner, name, DatasetId::META, pin(DatasetId::META), &keys, now).await?;
-        let keyring = meta.open(&deedbox_model::ObjectId::KEYRING, &keys)?.ok_or(PersonError::Damaged)?;
+        let meta = Shelf::verified(name, DatasetId::META, pin(DatasetId::META), &keys, download)?;
+        let keyring = meta.open(&ObjectId::KEYRING, &keys)?.ok_or(PersonError::Damaged)?;
         let keyring = Keyring::decode(keyring.payload())?;
         let mut shelves = BTreeMap::new();
         for dataset in keyring.datasets() {
             let pin = pin(*dataset.id());
-            let shelf = Shelf::load(&owner, *dataset.store(), *dataset.id(), pin, dataset.keys(), now).await?;
+            let download = Shelf::fetch(&owner, *dataset.id(), pin, now).await?;
+            let shelf = Shelf::verified(*dataset.store(), *dataset.id(), pin, dataset.keys(), download)?;
             shelves.insert(*dataset.id(), shelf);
+        }
+        // What an erasure left to do when it was interrupted: each step is safe to repeat.
+        if let Some(former) = epoch.get().checked_sub(1).filter(|former| *former > 0) {
+            owner.drop_share(former, now).await?;
+        }
+        if root.epoch() != Epoch::FIRST {
+            owner.revoke_former(now).await?;
         }
         Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)
     }
@@ -399,16 +490,20 @@ impl<H: HostClient> Open<H> {
     }
 }
 
+fn dataset_of<'a>(keyring: &'a Keyring, title: &str) -> Result<&'a Dataset, PersonError> {
+    keyring.datasets().iter().find(|dataset| dataset.title() == title).ok_or(PersonError::NotFound)
+}
+
 /// The root secret, by one slot and one secret.
 fn unlock(header: &Header, secret: &Secret<'_>) -> Result<Root, PersonError> {
     let slot = |kind| {
         let found = header.slots().iter().find(|slot| slot.slot_type() == kind).map(|slot| *slot.id());
-        found.ok_or(deedbox_record::UnlockError::NoSuchSlot)
+        found.ok_or(UnlockError::NoSuchSlot)
     };
     match secret {
         Secret::Passphrase { passphrase, account_secret } => {
             let slot = slot(SlotType::Passphrase)?;
-            let account_secret = unhex(account_secret).ok_or(deedbox_record::UnlockError::Rejected)?;
+            let account_secret = unhex(account_secret).ok_or(UnlockError::Rejected)?;
             let (normal, account_secret) = (normalised(passphrase), AccountSecret::from_bytes(account_secret));
             let passphrase = Passphrase::new(&normal);
             let unlock = Unlock::Passphrase { passphrase: &passphrase, account_secret: &account_secret };
@@ -418,6 +513,7 @@ fn unlock(header: &Header, secret: &Secret<'_>) -> Result<Root, PersonError> {
             let slot = slot(SlotType::Phrase)?;
             Ok(header.unlock(&slot, &Unlock::Phrase(&RecoveryPhrase::parse(words)?))?)
         }
+        Secret::Slot(slot, unlock) => Ok(header.unlock(slot, unlock)?),
     }
 }
 
@@ -426,6 +522,15 @@ fn normalised(passphrase: &str) -> Zeroizing<String> {
     let mut normal = Zeroizing::new(String::with_capacity(passphrase.len().saturating_mul(4)));
     normal.extend(passphrase.nfc());
     normal
+}
+
+/// Into one string that was sized before: one that grows leaves copies behind.
+fn hex(bytes: &[u8; 16]) -> Zeroizing<String> {
+    let mut text = Zeroizing::new(String::with_capacity(32));
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or_default()));
+    }
+    text
 }
 
 fn unhex(text: &str) -> Option<[u8; 16]> {
@@ -503,6 +608,8 @@ impl fmt::Debug for Secret<'_> {
     }
 }
 
+/// What a commit seals anew along with its own, while objects of an older epoch are left.
+const BATCH: Reseal = Reseal::Lazy { objects: 5_000, bytes: 8 << 20 };
 /// Titles of the datasets that hold the box's own things. No imported dataset may have one of these: their titles never
 /// hold a colon.
 const POLICY: &str = "deedbox:policy";

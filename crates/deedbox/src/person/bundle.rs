@@ -39,7 +39,7 @@ impl<H: HostClient> Person<Open<H>> {
         let header = parsed.header().clone();
         let root = unlock(&header, secret)?;
         let bundle = parsed.verify(&root)?;
-        let owner = Owner::new(client, *root.store(), root.access_signer());
+        let owner = Owner::new(client, &root);
         let mut parts = Vec::new();
         for (dataset, replica) in bundle.datasets().iter().zip(bundle.replicas()) {
             let seq = replica.head().ok_or(PersonError::Damaged)?.seq();

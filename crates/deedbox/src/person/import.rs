@@ -3,7 +3,7 @@ use deedbox_cbor::ItemBuf;
 use deedbox_model::{Assurance, DatasetId, FieldPath, Name, Provenance, StoreName};
 use deedbox_record::{Granularity, Record};
 
-use super::{Open, Person, shelf::Shelf};
+use super::{Keys, Open, Person, dataset_of, shelf::Shelf};
 use crate::{client::HostClient, error::PersonError, exchange::Value, system};
 
 /// What an import brought.
@@ -33,39 +33,27 @@ impl<H: HostClient> Person<Open<H>> {
             Name::escape(field.group()).map_err(|_| PersonError::FieldName)?;
         }
         let name = StoreName::from(*open.root.store());
-        let mut added = Vec::new();
-        for title in &titles {
-            if open.dataset(title).is_err() {
-                let id = DatasetId::generate(&mut rng);
-                open.keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
-                open.shelves.insert(id, Shelf::create(name, id));
-                added.push(id);
-            }
-        }
         let mut change = open.change();
-        change.keyring = !added.is_empty();
-        let written = (|| {
-            for field in import.fields() {
-                let dataset = open.dataset(&title(field.dataset()))?;
-                let path = field.path().as_str();
-                let provenance = Provenance::new(source.as_bytes(), Assurance::Declared, now);
-                let record = Record::new(field.group(), 1, path, field.value().clone())?.with_provenance(provenance);
-                change.records.push((*dataset.id(), dataset.name_key().object_id(path), record));
+        let mut keyring = open.keyring.working_copy()?;
+        for title in &titles {
+            if dataset_of(&keyring, title).is_err() {
+                let id = DatasetId::generate(&mut rng);
+                keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
+                change.shelves.push(Shelf::create(name, id));
             }
-            change.log(Entry::new(now, EntryKind::Receipt, None, open.policy_digest()));
-            Ok::<_, PersonError>(change)
-        })();
-        let result = match written {
-            Ok(change) => open.commit(change, now).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = result {
-            for id in added {
-                open.keyring.forget_dataset(&id);
-                open.shelves.remove(&id);
-            }
-            return Err(error);
         }
+        for field in import.fields() {
+            let dataset = dataset_of(&keyring, &title(field.dataset()))?;
+            let path = field.path().as_str();
+            let provenance = Provenance::new(source.as_bytes(), Assurance::Declared, now);
+            let record = Record::new(field.group(), 1, path, field.value().clone())?.with_provenance(provenance);
+            change.records.push((*dataset.id(), dataset.name_key().object_id(path), record));
+        }
+        change.log(Entry::new(now, EntryKind::Receipt, None, open.policy_digest()));
+        if !change.shelves.is_empty() {
+            change.keys = Some(Keys::of(keyring));
+        }
+        open.commit(change, now).await?;
         let shelves = titles.iter().filter_map(|title| open.shelves.get(open.dataset(title).ok()?.id()));
         let sealed = shelves.map(Shelf::len).sum();
         Ok(Imported { fields: import.fields().len(), datasets: titles, sealed })

@@ -24,27 +24,25 @@ impl Shelf {
         Self { replica: Replica::create(store, dataset), objects: BTreeMap::new(), head: Vec::new() }
     }
 
-    /// Fetches a dataset and verifies it against its signed head, and that against the pin.
-    pub(super) async fn load<H: HostClient>(
+    /// Fetches a dataset, with the heads since the pin so that the chain shows.
+    pub(super) async fn fetch<H: HostClient>(
         owner: &Owner<H>,
-        store: StoreName,
         dataset: DatasetId,
         pin: Option<Pin>,
-        keys: &EpochKeys,
         now: Timestamp,
-    ) -> Result<Self, PersonError> {
+    ) -> Result<Download, PersonError> {
         let mut download = owner.download(dataset, now).await?;
         if let Some(pin) = pin {
-            // The heads since the pin, so that the chain shows; none since means that the newest is the pinned one.
+            // None since means that the newest is the pinned one.
             let since = owner.heads(dataset, pin.seq().get(), now).await?;
             if !since.is_empty() {
                 download.heads = since;
             }
         }
-        Self::verified(store, dataset, pin, keys, download)
+        Ok(download)
     }
 
-    /// Verifies what was fetched.
+    /// Verifies what was fetched against its signed head, and that against the pin.
     pub(super) fn verified(
         store: StoreName,
         dataset: DatasetId,
@@ -84,6 +82,11 @@ impl Shelf {
     /// Bytes of ciphertext.
     pub(super) fn len(&self) -> usize {
         self.objects.values().map(Vec::len).sum()
+    }
+
+    /// The ciphertext of an object.
+    pub(super) fn bytes(&self, object: &ObjectId) -> Option<&[u8]> {
+        self.objects.get(object).map(Vec::as_slice)
     }
 
     pub(super) fn open(&self, object: &ObjectId, keys: &EpochKeys) -> Result<Option<Opened>, PersonError> {

@@ -1,0 +1,222 @@
+//! Erasure at three levels, and a new root for a store that a lost device could open.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deedbox_audit::{Entry, EntryKind};
+use deedbox_cose::sha256;
+use deedbox_model::{DatasetId, Digest, FieldPath, ObjectId, Timestamp};
+use deedbox_record::{
+    ErasedDataset, ErasureLevel, ErasureReceipt, Granularity, Header, HostErasure, HostShare, Keyring, NewSlot, Reseal,
+    Root, SlotId,
+};
+
+use super::{BATCH, Change, Keys, Open, Person};
+use crate::{client::HostClient, error::PersonError, system};
+
+/// What is to be erased, by dataset.
+type Erased = BTreeMap<DatasetId, BTreeSet<ObjectId>>;
+
+impl<H: HostClient> Person<Open<H>> {
+    /// Erasure, level 1: deletes fields at the host, for room and order. Who has an archive of the host and the keys still
+    /// reads them; see [`Person::erase`].
+    ///
+    /// # Errors
+    /// [`PersonError::NotFound`] when one of the fields is not there; nothing is deleted then.
+    pub async fn purge(&mut self, fields: &[FieldPath]) -> Result<ErasureReceipt, PersonError> {
+        let open = &mut self.state;
+        let erased = open.find(fields)?;
+        let now = system::now();
+        let mut change = open.change();
+        open.take_out(&mut change, &erased, now);
+        open.commit(change, now).await?;
+        open.receipt(ErasureLevel::Purged, &erased, now).await
+    }
+
+    /// Erasure, level 2: destroys the keys of fields. Their datasets get new keys, everything else in them is sealed anew,
+    /// the keyring forgets the old keys, and the host's share that opens older keyrings is replaced. From then on nobody
+    /// reads the fields in any archive of the host, the person included.
+    ///
+    /// It may be interrupted: until the last commit nothing is erased and nothing lost, and asking again finishes it.
+    ///
+    /// # Errors
+    /// [`PersonError::NotFound`] when one of the fields is not there; [`PersonError::Conflict`] when another device wrote
+    /// meanwhile.
+    pub async fn erase(&mut self, fields: &[FieldPath]) -> Result<ErasureReceipt, PersonError> {
+        let erased = self.state.find(fields)?;
+        self.state.rekey(erased).await
+    }
+
+    /// Erases a whole dataset as [`Person::erase`] does; an empty one of the same title stays.
+    ///
+    /// # Errors
+    /// As [`Person::erase`].
+    pub async fn erase_dataset(&mut self, title: &str) -> Result<ErasureReceipt, PersonError> {
+        let dataset = self.state.dataset(title)?;
+        if dataset.granularity() != Granularity::Field {
+            return Err(PersonError::NotFound);
+        }
+        let shelf = self.state.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        let objects = shelf.replica.entries().iter().map(|entry| *entry.object()).collect();
+        self.state.rekey([(*dataset.id(), objects)].into()).await
+    }
+
+    /// Erasure, level 3: a new root secret, a new keyring key and a new key for every dataset. Whoever could open the box
+    /// by the former root, such as a lost device, opens nothing that is written from here on, and is no longer let in by the
+    /// host. What it had fetched, it has; it also knows the keys of connections made before, so renew those that matter.
+    ///
+    /// Slots of devices and contacts are wrapped anew by themselves, unless they are `lost`; the others need their secret
+    /// (`with`, by the slot's id). The ids of those that are not wrapped anew are returned: they are gone.
+    ///
+    /// # Errors
+    /// [`PersonError::Unlock`]: `NoSuchSlot`; `Limit` when no slot would be left. [`PersonError::Conflict`] when another
+    /// device wrote meanwhile. Then nothing has changed.
+    pub async fn rotate_root(
+        &mut self,
+        lost: &[SlotId],
+        with: &[(SlotId, NewSlot<'_>)],
+    ) -> Result<(ErasureReceipt, Vec<SlotId>), PersonError> {
+        let (mut rng, now) = (system::rng(), system::now());
+        let open = &mut self.state;
+        let root = open.root.next(&mut rng)?;
+        let (header, dropped) = open.header.rotate_root(&open.root, &root, lost, with, &mut rng)?;
+        let mut keyring = open.keyring.working_copy()?;
+        dropped.iter().for_each(|slot| {
+            keyring.remove_device(slot);
+        });
+        let mut change = open.change();
+        let Reseal::Lazy { objects: mut most, bytes: mut room } = BATCH else { return Err(PersonError::Damaged) };
+        for (id, shelf) in &open.shelves {
+            open.begin_epoch(&mut keyring, id)?;
+            // As many as one commit takes; later commits do the others.
+            change.reseal.insert(*id, Reseal::Lazy { objects: most, bytes: room });
+            most = most.saturating_sub(shelf.replica.entries().len());
+            room = room.saturating_sub(shelf.len());
+        }
+        open.owner.admit(&root, now).await?;
+        let keys = open.next_keyring(keyring, Some((root, header)), now).await?;
+        change.keys = Some(keys);
+        change.log(Entry::new(now, EntryKind::Erasure, None, open.policy_digest()));
+        open.commit(change, now).await?;
+        open.owner.revoke_former(now).await?;
+        let receipt = open.receipt(ErasureLevel::NewRoot, &BTreeMap::new(), now).await?;
+        Ok((receipt, dropped))
+    }
+}
+
+impl<H: HostClient> Open<H> {
+    fn find(&self, fields: &[FieldPath]) -> Result<Erased, PersonError> {
+        let mut erased = Erased::new();
+        for path in fields {
+            let datasets = self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field);
+            let mut found = datasets.filter_map(|dataset| {
+                let object = dataset.name_key().object_id(path.as_str());
+                self.shelves.get(dataset.id())?.bytes(&object).map(|_| (*dataset.id(), object))
+            });
+            let (dataset, object) = found.next().ok_or(PersonError::NotFound)?;
+            erased.entry(dataset).or_default().insert(object);
+        }
+        Ok(erased)
+    }
+
+    fn take_out(&self, change: &mut Change, erased: &Erased, now: Timestamp) {
+        for (dataset, objects) in erased {
+            change.purges.extend(objects.iter().map(|object| (*dataset, *object)));
+        }
+        change.log(Entry::new(now, EntryKind::Erasure, None, self.policy_digest()));
+    }
+
+    async fn rekey(&mut self, erased: Erased) -> Result<ErasureReceipt, PersonError> {
+        let now = system::now();
+        let mut keyring = self.keyring.working_copy()?;
+        for id in erased.keys() {
+            self.begin_epoch(&mut keyring, id)?;
+        }
+        if !self.fits(&erased) {
+            // More than one commit takes: first the new keys, then everything is sealed anew under them, batch by batch.
+            let mut change = self.change();
+            change.keys = Some(Keys::of(keyring));
+            change.reseal = erased.keys().map(|id| (*id, BATCH)).collect();
+            self.commit(change, now).await?;
+            while let Some(id) = erased.keys().find(|id| self.is_stale(id)) {
+                let mut change = self.change();
+                change.reseal.insert(*id, BATCH);
+                self.commit(change, now).await?;
+            }
+            keyring = self.keyring.working_copy()?;
+        }
+        for id in erased.keys() {
+            keyring.destroy_epochs(id);
+        }
+        let mut change = self.change();
+        self.take_out(&mut change, &erased, now);
+        change.reseal = erased.keys().map(|id| (*id, Reseal::Eager)).collect();
+        change.keys = Some(self.next_keyring(keyring, None, now).await?);
+        self.commit(change, now).await?;
+        self.receipt(ErasureLevel::Rekeyed, &erased, now).await
+    }
+
+    /// A new epoch for a dataset. Epochs that hold nothing any more are forgotten on the way.
+    fn begin_epoch(&self, keyring: &mut Keyring, id: &DatasetId) -> Result<(), PersonError> {
+        if !self.is_stale(id) {
+            keyring.destroy_epochs(id);
+        }
+        keyring.rotate(id, &mut system::rng())?;
+        Ok(())
+    }
+
+    /// The keyring under its next epoch, whose share the host has from now on.
+    async fn next_keyring(
+        &self,
+        keyring: Keyring,
+        root: Option<(Root, Header)>,
+        now: Timestamp,
+    ) -> Result<Keys, PersonError> {
+        let epoch = self.epoch.next().ok_or(deedbox_record::SealError::Exhausted)?;
+        let fresh = HostShare::generate(&mut system::rng());
+        // An attempt that was interrupted may have left one: two devices then use the same.
+        let share = self.owner.share_or_put(epoch.get(), fresh.expose(), now).await?;
+        Ok(Keys { keyring, epoch: Some((epoch, HostShare::from_bytes(share))), root })
+    }
+
+    fn fits(&self, erased: &Erased) -> bool {
+        let Reseal::Lazy { objects, bytes } = BATCH else { return false };
+        let shelves = || erased.keys().filter_map(|id| self.shelves.get(id));
+        let count: usize = shelves().map(|shelf| shelf.replica.entries().len()).sum();
+        let len: usize = shelves().map(super::shelf::Shelf::len).sum();
+        count <= objects && len <= bytes
+    }
+
+    /// Whether an object of the dataset is sealed in an older epoch than the present one.
+    fn is_stale(&self, id: &DatasetId) -> bool {
+        let present = self.keyring.dataset(id).and_then(|dataset| dataset.keys().current());
+        let mut objects = self.shelves.get(id).into_iter().flat_map(|shelf| shelf.sealed());
+        objects.any(|(_, bytes)| deedbox_record::peek(bytes).ok().and_then(|prefix| prefix.epoch()) != present)
+    }
+
+    /// Has the host forget what is left of it, and writes the receipt and its digest into the log.
+    async fn receipt(
+        &mut self,
+        level: ErasureLevel,
+        erased: &Erased,
+        now: Timestamp,
+    ) -> Result<ErasureReceipt, PersonError> {
+        let is_rekeyed = level != ErasureLevel::Purged;
+        if let Some(former) = self.epoch.get().checked_sub(1).filter(|former| is_rekeyed && *former > 0) {
+            self.owner.drop_share(former, now).await?;
+        }
+        let purged = self.owner.purge_traces(now).await?;
+        let datasets = erased.iter().map(|(id, objects)| {
+            let below = self.keyring.dataset(id).and_then(|dataset| dataset.keys().current()).filter(|_| is_rekeyed);
+            ErasedDataset::new(*id, below, objects.iter().copied().collect())
+        });
+        let host = HostErasure::new(purged.physical, purged.share_backup_days);
+        let epoch = is_rekeyed.then_some(self.epoch);
+        let receipt = ErasureReceipt::new(level, *self.root.store(), now, datasets.collect(), epoch, host);
+        let mut change = self.change();
+        let mut entry = Entry::new(now, EntryKind::Receipt, None, self.policy_digest());
+        entry.receipt = Some(Digest::from_bytes(sha256(&receipt.to_bytes())));
+        change.log(entry);
+        self.commit(change, now).await?;
+        Ok(receipt)
+    }
+}
