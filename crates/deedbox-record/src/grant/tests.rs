@@ -2,6 +2,7 @@ use alloc::{format, vec};
 
 use deedbox_cbor::ItemBuf;
 use deedbox_cose::{CoseError, LocalSigner, SignError, SignatureBytes};
+use deedbox_model::Seq;
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
@@ -87,8 +88,9 @@ fn world() -> World {
         heads.push((part.head().clone(), part.head_bytes().to_vec()));
         objects.push(part.puts().iter().map(|put| (*put.entry(), put.bytes().to_vec())).collect());
     }
-    let (person, peer) = (LocalSigner::generate(rng), LocalSigner::generate(rng));
-    let (own_seal, clinic) = (RecipientSecret::generate(rng).unwrap(), RecipientSecret::generate(rng).unwrap());
+    let (person, peer) = (LocalSigner::from_seed(&SecretBytes::from_bytes([2; 32])), LocalSigner::generate(rng));
+    let clinic = RecipientSecret::from_seed(&SecretBytes::from_bytes([1; 32])).unwrap();
+    let own_seal = RecipientSecret::generate(rng).unwrap();
     let of_person = Side {
         hash: Digest::from_bytes([7; 32]),
         until: LATER,
@@ -251,6 +253,39 @@ fn what_was_granted_is_what_is_said() {
     }
 }
 
+/// Grants of each scope with the head that they name and its three objects, as they were once written.
+#[test]
+fn golden_grants_open() {
+    let golden = include_bytes!("../../tests/golden/v1/grants.cbor");
+    let parts = read(golden, Order::Canonical, &Limits::new(1 << 16)).unwrap().as_array().unwrap();
+    let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes().unwrap()).collect();
+    let world = world();
+    let ([head, objects @ ..], grants) = (&parts[3..], &parts[..3]) else { panic!("head and objects") };
+    let entries = (1..).zip(objects).map(|(n, bytes)| {
+        let kind = Kind::Record.number();
+        (Entry::new(id(n), Seq::FIRST, kind, Digest::from_bytes(sha256(bytes))), *bytes)
+    });
+    let entries: Vec<_> = entries.collect();
+    let puts: Vec<_> = entries.iter().map(|(entry, bytes)| put_of(entry, bytes)).collect();
+    let leaves: Vec<_> = entries.iter().map(|(entry, _)| entry.leaf_hash()).collect();
+    for (n, grant) in grants.iter().enumerate() {
+        let grant = world.open(&SealedGrant::parse(grant).unwrap()).unwrap();
+        assert_eq!(grant.scope(), [GrantScope::Read, GrantScope::Write, self::objects(&[2])][n]);
+        match grant.accept(head).unwrap() {
+            Granted::Dataset { mut replica, keys } => {
+                let _ = replica.resync(&[head], &puts, &keys).unwrap();
+                for (value, bytes) in (1..).zip(objects) {
+                    assert_eq!(number(replica.open(&id(value), bytes, &keys).unwrap().payload()), u64::from(value));
+                }
+            }
+            Granted::Objects(mut partial) => {
+                partial.apply(&[head], &leaves, &puts[1..2]).unwrap();
+                assert_eq!(number(partial.open(&id(2), objects[1]).unwrap().payload()), 2);
+            }
+        }
+    }
+}
+
 #[test]
 fn to_issue_a_grant_again_hands_over_the_same_keys() {
     let world = world();
@@ -347,7 +382,8 @@ fn every_flipped_bit_and_every_other_length_is_refused() {
         refused(&bytes[..len]);
     }
     refused(&[&bytes[..], &[0]].concat());
-    refused(&vec![0; MAX_LEN + 1]);
+    assert!(SealedGrant::parse(&vec![0; MAX_LEN]).is_ok(), "what a grant may be long, before any key is used");
+    assert_eq!(SealedGrant::parse(&vec![0; MAX_LEN + 1]).err(), Some(GrantError::Malformed));
 }
 
 #[test]
@@ -505,6 +541,20 @@ fn who_stays_reads_on_with_a_new_grant_of_the_same_id() {
 }
 
 #[test]
+fn earlier_keys_are_only_those_of_earlier_epochs() {
+    let epoch = |n: u64| {
+        let epoch = Epoch::new(n.try_into().unwrap()).unwrap();
+        EpochKeys::of_one(DatasetKey::of(random_key(n), epoch), HeadSeed::of(random_key(n + 100)))
+    };
+    let key = |keys: &EpochKeys, n: u32| keys.key(Epoch::new(n).unwrap()).map(|key| *key.secret().expose());
+    let keys = epoch(2).with_earlier(epoch(3)).with_earlier(epoch(2));
+    assert_eq!((keys.current(), key(&keys, 3)), (Epoch::new(2), None));
+    let keys = epoch(3).with_earlier(epoch(2).with_earlier(epoch(1)));
+    assert_eq!(keys.current(), Epoch::new(3));
+    assert_eq!([1, 2, 3].map(|n| key(&keys, n).is_some()), [true; 3]);
+}
+
+#[test]
 fn what_could_not_be_used_is_not_issued() {
     let world = world();
     let rng = &mut SeededRng::new(8);
@@ -616,6 +666,12 @@ fn shapes_that_are_no_claims_are_refused() {
     for (n, scope) in bad.iter().enumerate() {
         assert!(!with_scope(scope), "{n}");
     }
+    let many = |n: u16| {
+        let entry = |n: u16| [&[0x82, 0x50][..], &[0; 14], &n.to_be_bytes(), &key].concat();
+        let entries: Vec<u8> = (0..n).flat_map(entry).collect();
+        [&[0x82, 3, 0x99][..], &n.to_be_bytes(), &entries].concat()
+    };
+    assert!(with_scope(&many(256)) && !with_scope(&many(257)));
     // The neutral point verifies anything; no key of a head is that.
     let mut claims = world.claims(GrantScope::Read);
     claims.terms.head_key = [0; 32];

@@ -7,7 +7,7 @@ use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{DatasetKey, EpochKeys, Record, Replica, SignedPart, key::HeadSeed, state_root};
+use crate::{DatasetKey, EpochKeys, Record, Replica, SignedPart, head::Claims, key::HeadSeed, state_root};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -61,6 +61,25 @@ impl Owner {
         }
         self.heads.push(part.head_bytes().to_vec());
         let _ = self.replica.committed(part).unwrap();
+    }
+
+    /// The next head, with the same objects and whatever `edit` makes of it, signed by the dataset's key.
+    fn forged(&self, leaves: &[Digest], edit: impl FnOnce(&mut Claims)) -> Vec<u8> {
+        let head = self.replica.head().unwrap();
+        let mut claims = Claims {
+            store: *head.store(),
+            dataset: *head.dataset(),
+            seq: head.seq().next().unwrap(),
+            prev: Some(*head.hash()),
+            root: root_of_leaves(leaves),
+            count: leaves.len() as u64,
+            epoch: head.epoch(),
+            commitment: Digest::from_bytes([0; 32]),
+            time: NOW,
+            min_suite: 1,
+        };
+        edit(&mut claims);
+        claims.sign(&self.keys.head_seed(Epoch::FIRST).unwrap().signer()).unwrap().0
     }
 
     fn heads(&self, from: usize) -> Vec<&[u8]> {
@@ -197,13 +216,42 @@ fn heads_of_other_datasets_and_epochs_are_refused() {
     let next = keys(Epoch::FIRST.next().unwrap());
     let rotated = owner.sign(&[(1, 10)], &next);
     assert_eq!(reader.apply(&[rotated.head_bytes()], &owner.leaves(), &[]), Err(HeadError::UnknownKey));
-    let elsewhere = Replica::create(StoreName::from_bytes([2; 16]), DatasetId::from_bytes([1; 16]));
-    let part = elsewhere.draft().sign(&owner.keys, NOW, &mut SeededRng::new(3)).unwrap();
-    assert_eq!(reader.apply(&[part.head_bytes()], &[], &[]), Err(HeadError::WrongDataset));
+    for (store, dataset) in [(2, 1), (1, 2)] {
+        let elsewhere = Replica::create(StoreName::from_bytes([store; 16]), DatasetId::from_bytes([dataset; 16]));
+        let part = elsewhere.draft().sign(&owner.keys, NOW, &mut SeededRng::new(3)).unwrap();
+        assert_eq!(reader.apply(&[part.head_bytes()], &[], &[]), Err(HeadError::WrongDataset));
+    }
+    // The right key's, for an epoch that isn't the key's.
+    let relabelled = owner.forged(&owner.leaves(), |claims| claims.epoch = Epoch::FIRST.next().unwrap());
+    assert_eq!(reader.apply(&[&relabelled], &owner.leaves(), &[]), Err(HeadError::KeyMismatch));
     let mut altered = owner.heads[0].clone();
     *altered.last_mut().unwrap() ^= 1;
     assert_eq!(reader.apply(&[&altered], &owner.leaves(), &[]), Err(HeadError::BadSignature));
     assert_eq!(reader.apply(&owner.heads(0), &owner.leaves(), &[]), Ok(Freshness::Pinned));
+}
+
+#[test]
+fn objects_of_a_suite_below_the_least_are_refused() {
+    let owner = Owner::new();
+    let mut reader = owner.reader(&[1]);
+    let apply = |reader: &mut PartialReplica, min_suite| {
+        let head = owner.forged(&owner.leaves(), |claims| claims.min_suite = min_suite);
+        reader.apply(&[&head], &owner.leaves(), &[owner.put(1)])
+    };
+    assert_eq!(apply(&mut reader, 2), Err(HeadError::SuiteTooLow));
+    assert_eq!(apply(&mut reader, 1), Ok(Freshness::Pinned));
+}
+
+#[test]
+fn another_object_sealed_at_the_same_place_is_refused() {
+    let owner = Owner::new();
+    let mut reader = owner.reader(&[1]);
+    reader.apply(&owner.heads(0), &owner.leaves(), &[owner.put(1)]).unwrap();
+    let key = owner.keys.key(Epoch::FIRST).unwrap().object_key(&id(1));
+    let at = Address { store: reader.store, dataset: reader.dataset, object: id(1), seq: Seq::FIRST };
+    let other = container::seal(&key, &at, Kind::Record, b"\xa0", &mut SeededRng::new(5)).unwrap();
+    assert!(container::open(&key, &at, Kind::Record, &other).is_ok());
+    assert_eq!(reader.open(&id(1), &other).err(), Some(OpenError::Rejected));
 }
 
 #[test]
@@ -215,6 +263,12 @@ fn after_too_long_an_absence_the_caller_decides() {
     }
     let (heads, leaves) = (owner.heads(2), owner.leaves());
     assert_eq!(heads.len(), KEPT_HEADS);
+    let torn: Vec<&[u8]> = heads.iter().copied().enumerate().filter(|(at, _)| *at != 9).map(|(_, head)| head).collect();
+    let torn = [&owner.heads(1)[..1], &torn].concat();
+    assert!(
+        matches!(reader.apply(&torn, &leaves, &[]), Err(HeadError::Fork { .. })),
+        "a gap further on is none of age"
+    );
     assert_eq!(reader.apply(&heads, &leaves, &[owner.put(1)]), Ok(Freshness::Unknown));
     assert_eq!((reader.pin().seq(), reader.freshness()), (Seq::FIRST, Freshness::Unknown));
     reader.accept_unknown();
