@@ -7,6 +7,7 @@
 
 use std::{process::ExitCode, time::Instant};
 
+mod consent;
 mod foundation;
 mod record;
 
@@ -77,12 +78,14 @@ fn time(work: &mut impl FnMut(), loops: u32) -> f64 {
 type Measure = fn(&mut Claims);
 
 /// The areas, each filled by the work that built it.
-const AREAS: &[(&str, Measure)] = &[("foundation", foundation::measure), ("record", record::measure)];
+const AREAS: &[(&str, Measure)] =
+    &[("foundation", foundation::measure), ("record", record::measure), ("consent", consent::measure)];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     if let Some(unknown) = wanted.iter().find(|name| !AREAS.iter().any(|(area, _)| area == name)) {
-        eprintln!("ratios: no area {unknown:?}; there are: foundation, record");
+        let areas: Vec<&str> = AREAS.iter().map(|(area, _)| *area).collect();
+        eprintln!("ratios: no area {unknown:?}; there are: {}", areas.join(", "));
         return ExitCode::from(2);
     }
     // A debug build shows that every claim can be measured; only a release build measures it.

@@ -72,12 +72,11 @@ pub(crate) fn who_can_see(index: &Index, field: &Name, at: At) -> Vec<Access> {
     let words = index.words();
     let mut rows = Vec::new();
     let Some(number) = words.fields().number(field) else { return rows };
-    let every = Bits::full(words.purposes().names().len());
-    for (party, name) in words.parties().iter().enumerate() {
-        let purposes = index.purposes_of(party, number, &every, at);
+    index.each_purposes_of(number, at, |party, purposes| {
         let purposes = purposes.iter().filter_map(|purpose| words.purposes().names().get(purpose));
-        rows.extend(purposes.map(|purpose| access(name, purpose, field)));
-    }
+        let party = words.parties().get(party);
+        rows.extend(purposes.filter_map(|purpose| Some(access(party?, purpose, field))));
+    });
     rows
 }
 

@@ -27,10 +27,6 @@ impl Bits {
         bits
     }
 
-    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
-        &mut self.0
-    }
-
     /// Empties the set and fits it to numbers below `limit`; allocates only if it was never that large.
     pub(crate) fn reset(&mut self, limit: usize) {
         self.0.clear();
@@ -69,9 +65,18 @@ impl Bits {
         self.0.iter().zip(&of.0).all(|(these, those)| these & !those == 0)
     }
 
+    /// Which of its words hold anything, those that are 64 apart taken together: sets whose outlines do not meet do not meet.
+    pub(crate) fn outline(&self) -> u64 {
+        self.0
+            .chunks(64)
+            .flat_map(|words| words.iter().zip(0..))
+            .fold(0, |all, (word, place)| all | u64::from(*word != 0) << place)
+    }
+
     /// Whether some number is in both.
     pub(crate) fn meets(&self, part: Part<'_>) -> bool {
-        self.0.iter().skip(part.at).zip(part.words).any(|(these, those)| these & those != 0)
+        // No early end: without one it takes several words at a time.
+        part.of(&self.0).zip(part.words).fold(0, |both, (these, those)| both | these & those) != 0
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -79,19 +84,18 @@ impl Bits {
     }
 
     pub(crate) fn add_part(&mut self, part: Part<'_>) {
-        let into = self.0.get_mut(part.at..).unwrap_or_default();
-        into.iter_mut().zip(part.words).for_each(|(word, more)| *word |= more);
+        part.of_mut(&mut self.0).zip(part.words).for_each(|(word, more)| *word |= more);
     }
 
     /// Adds of `part` what is not in `closed`.
     pub(crate) fn add_open(&mut self, part: Part<'_>, closed: &Self) {
-        let places = self.0.iter_mut().zip(&closed.0).skip(part.at).zip(part.words);
+        let places = part.of_mut(&mut self.0).zip(part.of(&closed.0)).zip(part.words);
         places.for_each(|((word, closed), more)| *word |= more & !closed);
     }
 
     /// Adds of `part` what is in `asked` and not in `closed`; tells whether there was any.
     pub(crate) fn add_asked(&mut self, part: Part<'_>, closed: &Self, asked: &Self) -> bool {
-        let places = self.0.iter_mut().zip(&closed.0).zip(&asked.0).skip(part.at).zip(part.words);
+        let places = part.of_mut(&mut self.0).zip(part.of(&closed.0)).zip(part.of(&asked.0)).zip(part.words);
         let any = places.fold(0, |any, (((word, closed), asked), more)| {
             let added = more & !closed & asked;
             *word |= added;
@@ -113,6 +117,11 @@ impl Bits {
         self.0.iter().enumerate().flat_map(|(index, word)| ones(*word).map(move |bit| index * 64 + bit))
     }
 
+    /// The words that hold anything, each after its place.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.0.iter().copied().enumerate().filter(|(_, word)| *word != 0)
+    }
+
     /// The stretch from the first word that holds anything to the last.
     pub(crate) fn part(&self) -> Part<'_> {
         let at = self.0.iter().position(|word| *word != 0).unwrap_or_default();
@@ -121,7 +130,16 @@ impl Bits {
     }
 }
 
-impl<'a> Part<'a> {
+impl Part<'_> {
+    /// The words of a whole set that stand at its places.
+    fn of<'s>(&self, set: &'s [u64]) -> core::slice::Iter<'s, u64> {
+        set.get(self.at..self.at + self.words.len()).unwrap_or_default().iter()
+    }
+
+    fn of_mut<'s>(&self, set: &'s mut [u64]) -> core::slice::IterMut<'s, u64> {
+        set.get_mut(self.at..self.at + self.words.len()).unwrap_or_default().iter_mut()
+    }
+
     pub(crate) fn has(self, number: usize) -> bool {
         self.word(number / 64) >> (number % 64) & 1 == 1
     }
@@ -168,6 +186,7 @@ mod tests {
         copy.add_part(part);
         assert_eq!(copy, bits);
         assert!(Bits::new(300).part().words.is_empty());
+        assert_eq!(bits.outline(), 0b1010);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<I: Iterator<Item = usize>> ExactSizeIterator for Members<'_, I> {}
 pub(crate) struct Released {
     /// Those that leave for some record at least.
     fields: FieldSet,
-    /// Which leave for records from this time on, up to the next step; one step if the time does not matter.
+    /// Which leave for records from this time on, up to the next step; none if the time does not matter.
     ///
     /// INVARIANT: the first step begins at 0, and two that follow each other differ.
     steps: Vec<(Timestamp, Bits)>,
@@ -103,8 +103,14 @@ impl Released {
     /// Takes what leaves from each of `steps` on, which ascend from 0.
     pub(crate) fn new(words: &Arc<Words>, mut steps: Vec<(Timestamp, Bits)>) -> Self {
         steps.dedup_by(|next, before| next.1 == before.1);
-        let mut fields = Bits::new(words.fields().len());
-        steps.iter().for_each(|(_, bits)| fields.add(bits));
+        let fields = match steps.as_slice() {
+            [_] => steps.pop().map(|(_, bits)| bits).unwrap_or_default(),
+            _ => {
+                let mut fields = Bits::new(words.fields().len());
+                steps.iter().for_each(|(_, bits)| fields.add(bits));
+                fields
+            }
+        };
         Self { fields: FieldSet::of(words, fields), steps }
     }
 
@@ -129,14 +135,17 @@ impl Released {
 
     pub(crate) fn admits(&self, field: &Name, record_time: Timestamp) -> bool {
         let step = self.steps.iter().rfind(|(begin, _)| *begin <= record_time);
-        let field = self.fields.words.fields().number(field);
-        step.zip(field).is_some_and(|((_, bits), field)| bits.has(field))
+        let bits = step.map_or(&self.fields.bits, |(_, bits)| bits);
+        self.fields.words.fields().number(field).is_some_and(|field| bits.has(field))
     }
 
     /// The record times at which `field` leaves.
     pub(crate) fn bounds(&self, field: &Name) -> Vec<Bounds> {
         let mut bounds: Vec<Bounds> = Vec::new();
         let Some(field) = self.fields.words.fields().number(field) else { return bounds };
+        if self.steps.is_empty() && self.fields.bits.has(field) {
+            bounds.push(Bounds::OPEN);
+        }
         let ends = self.steps.iter().skip(1).map(|(begin, _)| Some(*begin)).chain([None]);
         for ((begin, bits), until) in self.steps.iter().zip(ends) {
             if bits.has(field) {

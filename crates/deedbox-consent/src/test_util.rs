@@ -1,5 +1,5 @@
 //! For tests only: a small world in which everything the language has can happen, and rules, policies, changes and requests
-//! drawn from bytes.
+//! drawn from bytes; and a large one that speed is measured on.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::missing_panics_doc, reason = "for tests")]
 
 use alloc::{collections::BTreeSet, format, vec::Vec};
@@ -12,6 +12,10 @@ use crate::{
     Mandate, MandateStatus, Obligation, Obligations, PartyKind, Permission, PermissionStatus, Policy, Prohibition,
     Rank, Regime, Roster, Selector, Sensitivity, To, Vocabulary,
 };
+
+mod workload;
+
+pub use workload::{Size, TODAY, workload};
 
 /// The purposes.
 pub const PURPOSES: [&str; 5] = ["care", "direct", "social", "urgent", "research"];

@@ -62,6 +62,7 @@ pub(crate) struct Words {
     party_names: Names,
     /// For each category the fields at or below it.
     within: Vec<Bits>,
+    every_field: Bits,
     special: Bits,
     criminal: Bits,
     /// Fields with their issuers, by number.
@@ -349,6 +350,10 @@ impl Words {
     /// The purposes that share a purpose below with this one.
     pub(crate) fn overlaps(&self, purpose: usize) -> Option<&Bits> {
         self.overlaps.get(purpose)
+    }
+
+    pub(crate) const fn every_field(&self) -> &Bits {
+        &self.every_field
     }
 
     /// The fields of a sensitivity that needs a ground.

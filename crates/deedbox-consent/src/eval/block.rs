@@ -23,6 +23,10 @@ pub(crate) struct Block {
     working: [Range<usize>; RANKS],
     /// Which of `denies`, by rank.
     ranked: [Range<usize>; RANKS],
+    /// The fields that some permission chooses.
+    pub(crate) permitted: Bits,
+    /// The fields that some prohibition is about.
+    pub(crate) denied: Bits,
     /// The sets of all rows, one behind the other.
     sets: Vec<u64>,
 }
@@ -34,6 +38,8 @@ pub(crate) struct PermitRow {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) conditions: u64,
+    /// The outline of the fields it chooses.
+    pub(crate) outline: u64,
     /// The fields it chooses.
     all: Place,
     /// Those of them that need no ground, or not the asked one.
@@ -96,7 +102,10 @@ impl Block {
         denies.sort_by_key(|row| core::cmp::Reverse(row.rank));
         let working = permits.iter().filter(|row| row.may_work()).map(|row| row.rank);
         let (working, ranked) = (ranges(working), ranges(denies.iter().map(|row| row.rank)));
-        Self { to, permits, denies, working, ranked, sets: sets.0 }
+        let (mut permitted, mut denied) = (Bits::new(words.fields().len()), Bits::new(words.fields().len()));
+        permits.iter().for_each(|row| permitted.add_part(row.all.part(&sets.0)));
+        denies.iter().for_each(|row| denied.add_part(row.fields.part(&sets.0)));
+        Self { to, permits, denies, working, ranked, permitted, denied, sets: sets.0 }
     }
 
     /// Compiles them again from what `policy` says of them now, and of the rule `also`.
@@ -120,28 +129,31 @@ impl Block {
 
     /// The fields a permission chooses.
     pub(crate) fn chosen(&self, row: &PermitRow) -> Part<'_> {
-        self.part(row.all)
+        row.all.part(&self.sets)
     }
 
     /// The fields it opens when one of `grounds` (bits) is asserted.
     pub(crate) fn opened(&self, row: &PermitRow, grounds: u16) -> Part<'_> {
-        self.part(if grounds >> row.ground & 1 == 1 { row.grounded } else { row.plain })
+        let place = if grounds >> row.ground & 1 == 1 { row.grounded } else { row.plain };
+        place.part(&self.sets)
     }
 
     /// The fields a prohibition is about.
     pub(crate) fn closed(&self, row: &DenyRow) -> Part<'_> {
-        self.part(row.fields)
+        row.fields.part(&self.sets)
     }
 
     /// The purposes a prohibition meets; none if it is about any.
     pub(crate) fn met(&self, row: &DenyRow) -> Option<Part<'_>> {
-        row.purposes.map(|purposes| self.part(purposes))
+        row.purposes.map(|purposes| purposes.part(&self.sets))
     }
+}
 
-    fn part(&self, place: Place) -> Part<'_> {
-        let words = usize::try_from(place.start).ok().and_then(|start| self.sets.get(start..));
-        let words = words.and_then(|words| words.get(..usize::from(place.len))).unwrap_or_default();
-        Part { at: usize::from(place.at), words }
+impl Place {
+    fn part(self, sets: &[u64]) -> Part<'_> {
+        let words = usize::try_from(self.start).ok().and_then(|start| sets.get(start..));
+        let words = words.and_then(|words| words.get(..usize::from(self.len))).unwrap_or_default();
+        Part { at: usize::from(self.at), words }
     }
 }
 
@@ -186,6 +198,7 @@ fn permit_row(
         first,
         last,
         conditions: words.condition_bits(&permission.conditions),
+        outline: chosen.outline(),
         all,
         plain,
         grounded,

@@ -1,12 +1,11 @@
 //! Decisions from the compiled rules: the same that the reference gives.
 use alloc::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     vec,
     vec::Vec,
 };
-use core::cmp::Reverse;
-
 use deedbox_model::{Name, Timestamp};
 
 use super::{
@@ -29,6 +28,14 @@ struct Answer<'a> {
     determining: Vec<&'a PermitRow>,
 }
 
+impl Answer<'_> {
+    fn is_like(&self, other: &Self) -> bool {
+        let ids =
+            |answer: &Self| answer.determining.iter().map(|row| row.permission.id.clone()).collect::<BTreeSet<_>>();
+        self.released == other.released && ids(self) == ids(other)
+    }
+}
+
 impl Index {
     /// Decides a request; total.
     pub(crate) fn decide(&self, ask: &Ask, host: &HostFacts) -> Decision {
@@ -37,20 +44,22 @@ impl Index {
             Ok(read) => read,
             Err(reason) => return refuse(reason),
         };
+        let Some(purpose) = &ask.purpose else { return refuse(Reason::PurposeMissing) };
         let count = self.words.fields().len();
         let (mut asked, list) = match &ask.fields {
             None => return refuse(Reason::FieldsMissing),
             Some(AskedFields::These(fields)) if fields.is_empty() => return refuse(Reason::FieldsMissing),
-            Some(AskedFields::All) => (Bits::full(count), Vec::new()),
+            Some(AskedFields::All) => (Cow::Borrowed(self.words.every_field()), Vec::new()),
             Some(AskedFields::These(fields)) => {
                 let list: Vec<_> = fields.iter().map(|field| (field, self.words.fields().number(field))).collect();
                 let mut asked = Bits::new(count);
                 list.iter().filter_map(|(_, field)| *field).for_each(|field| asked.insert(field));
-                (asked, list)
+                (Cow::Owned(asked), list)
             }
         };
-        let Some(purpose) = &ask.purpose else { return refuse(Reason::PurposeMissing) };
-        question.drop_foreign(&mut asked);
+        if question.changes() {
+            question.drop_foreign(asked.to_mut());
+        }
         let mut closed = Bits::new(count);
         let answer = question.answer(&axis, &asked, question.now, &mut closed);
         let stable_until = question.stable_until(&axis, &asked, &answer, &mut closed);
@@ -79,7 +88,9 @@ impl Index {
         scratch.reset(count);
         let Ok((question, axis)) = Question::read(self, ask, host) else { return };
         question.walk_all(&axis, question.now, scratch, |_, _, part, closed| bits.add_open(part, closed));
-        question.drop_foreign(bits);
+        if question.changes() {
+            question.drop_foreign(bits);
+        }
     }
 
     /// Says of one field what [`Index::decide`] says, and how it came to that.
@@ -122,12 +133,13 @@ impl<'a> Question<'a> {
     fn answer(&self, axis: &ByField<'a>, asked: &Bits, now: u64, closed: &mut Bits) -> Answer<'a> {
         let mut steps: Vec<(Timestamp, Bits)> = Vec::with_capacity(1);
         let mut determining: Vec<&'a PermitRow> = Vec::new();
-        let count = self.index.words.fields().len();
+        let (count, outline) = (self.index.words.fields().len(), asked.outline());
         let mut next = Some(0);
         while let Some(record) = next {
             let mut open = Bits::new(count);
             next = self.walk(axis, (now, record), closed, |row, part, closed| {
-                if open.add_asked(part, closed, asked) && !determining.iter().any(|other| core::ptr::eq(*other, row)) {
+                let is_asked = row.outline & outline != 0 && open.add_asked(part, closed, asked);
+                if is_asked && !determining.iter().any(|other| core::ptr::eq(*other, row)) {
                     determining.push(row);
                 }
             });
@@ -144,20 +156,14 @@ impl<'a> Question<'a> {
         answer: &Answer<'a>,
         closed: &mut Bits,
     ) -> Option<Timestamp> {
+        // The end of what determines now is a change; the end of another permission is none.
+        let ends = answer.determining.iter().filter_map(|row| row.last.checked_add(1));
         let emergency = answer.determining.iter().any(|row| row.rank == Rank::EMERGENCY);
-        let mut end = emergency.then(|| self.now.saturating_add(EMERGENCY_SECS));
-        let ids = |answer: &Answer<'a>| -> BTreeSet<&'a Name> {
-            answer.determining.iter().map(|row| &row.permission.id).collect()
-        };
+        let mut end = ends.chain(emergency.then(|| self.now.saturating_add(EMERGENCY_SECS))).min();
         let mut last = self.now;
-        while let Some(instant) = self.turn(axis, last).filter(|turn| end.is_none_or(|end| *turn < end)) {
-            // What determines now and then is over needs no second look.
-            let is_over = answer.determining.iter().any(|row| row.last < instant);
-            let mut is_other = || {
-                let then = self.answer(axis, asked, instant, closed);
-                then.released != answer.released || ids(&then) != ids(answer)
-            };
-            if is_over || is_other() {
+        while let Some(instant) = self.turn(axis, asked, last).filter(|turn| end.is_none_or(|end| *turn < end)) {
+            let then = self.answer(axis, asked, instant, closed);
+            if !then.is_like(answer) {
                 end = Some(instant);
                 break;
             }
@@ -166,26 +172,31 @@ impl<'a> Question<'a> {
         end.map(Timestamp::from_secs)
     }
 
-    /// The first instant after `now` at which a rule that could matter begins or ends.
-    fn turn(&self, axis: &ByField<'a>, now: u64) -> Option<u64> {
-        let turns = |first: u64, last: u64| {
-            let is_ever = first <= last;
-            [Some(first), last.checked_add(1)].into_iter().flatten().filter(move |turn| is_ever && *turn > now)
-        };
+    /// The first instant after `now` at which a permission about the asked fields begins, or a prohibition begins or ends.
+    fn turn(&self, axis: &ByField<'a>, asked: &Bits, now: u64) -> Option<u64> {
         let mut next: Option<u64> = None;
-        let mut take = |turn: u64| next = Some(next.map_or(turn, |next| next.min(turn)));
+        let mut take = |turn: Option<u64>| {
+            let turn = turn.filter(|turn| *turn > now);
+            next = next.map_or(turn, |next| Some(turn.map_or(next, |turn| turn.min(next))));
+        };
         for (block, _) in self.permitting().filter(|(_, named)| *named) {
-            for row in block.permits.iter().filter(|row| row.may_work() && row.last >= now && axis.permits(row)) {
-                if self.could_be_left(row) {
-                    turns(row.first, row.last).for_each(&mut take);
-                    self.uses_return(row, now).into_iter().for_each(&mut take);
+            for row in block.permits.iter().filter(|row| axis.permits(row) && row.last > now) {
+                let is_new = row.first > now || row.is_particular && row.permission.limit.is_some();
+                let is_possible = is_new && row.first <= row.last && row.may_work() && self.could_be_left(row);
+                if is_possible && asked.meets(block.opened(row, self.grounds)) {
+                    take(Some(row.first));
+                    take(self.uses_return(row, now));
                 }
             }
         }
         for block in self.denying() {
-            for row in &block.denies {
-                if row.last >= now && self.acts_against(row) && axis.closed(block, row).is_some() {
-                    turns(row.first, row.last).for_each(&mut take);
+            for row in
+                block.denies.iter().filter(|row| row.first <= row.last && (row.first > now || row.last < u64::MAX))
+            {
+                let part = axis.closed(block, row).filter(|_| row.last >= now && self.acts_against(row));
+                if part.is_some_and(|part| asked.meets(part)) {
+                    take(Some(row.first));
+                    take(row.last.checked_add(1));
                 }
             }
         }
@@ -200,63 +211,64 @@ impl<'a> Question<'a> {
         list: Vec<(&Name, Option<usize>)>,
         released: &FieldSet,
     ) -> BTreeMap<Name, Reason> {
+        if list.is_empty() {
+            return BTreeMap::new();
+        }
         let mut left = asked.clone();
         left.subtract(&released.bits);
-        let mut depths = Vec::new();
-        if !list.is_empty() && !left.is_empty() {
-            depths = self.depths(axis, left);
-        }
-        let reason = |field: Option<usize>| {
+        let depths = if left.is_empty() { Vec::new() } else { self.depths(axis, &left) };
+        let mut sealed: Option<Bits> = None;
+        let mut reason = |field: Option<usize>| {
             let Some(field) = field else { return Some(Reason::UnknownField) };
-            if released.bits.has(field) {
-                return None;
+            if !left.has(field) {
+                return (!released.bits.has(field)).then_some(Reason::IssuerOwned);
             }
-            if !asked.has(field) {
-                return Some(Reason::IssuerOwned);
+            match reason_at(depths.get(field).copied().unwrap_or_default()) {
+                Reason::Prohibited if sealed.get_or_insert_with(|| self.sealed(axis)).has(field) => {
+                    Some(Reason::Sealed)
+                }
+                reason => Some(reason),
             }
-            Some(reason_at(depths.get(field).copied().unwrap_or_default()))
         };
         list.into_iter().filter_map(|(name, field)| Some((name.clone(), reason(field)?))).collect()
     }
 
     /// For each of the fields `left`, how deep the sieves the last permission fell.
-    fn depths(&self, axis: &ByField<'a>, mut left: Bits) -> Vec<u8> {
-        let mut fallen: Vec<(u8, Part<'a>)> = Vec::new();
-        for (block, named) in self.permitting() {
-            for row in &block.permits {
-                let all = block.chosen(row);
-                if let Some(reason) = self.fate(axis, row, named) {
-                    fallen.push((depth(Some(reason)), all));
-                } else {
-                    fallen.push((depth(Some(Reason::GroundMissing)), all));
-                    fallen.push((depth(self.later_fate(row)), block.opened(row, self.grounds)));
-                }
-            }
-        }
-        fallen.sort_unstable_by_key(|(depth, _)| Reverse(*depth));
+    fn depths(&self, axis: &ByField<'a>, left: &Bits) -> Vec<u8> {
         let mut depths = vec![depth(Some(Reason::NoPermission)); self.index.words.fields().len()];
-        for (depth, part) in fallen {
-            for (place, word) in left.words_mut().iter_mut().enumerate().skip(part.at).take(part.words.len()) {
-                let met = *word & part.word(place);
-                *word &= !met;
-                for field in ones(met).map(|bit| place * 64 + bit) {
-                    depths.get_mut(field).into_iter().for_each(|known| *known = depth);
+        let words: Vec<(usize, u64)> = left.words().collect();
+        let mut fell = |part: Part<'_>, depth: u8| {
+            for (place, word) in &words {
+                for bit in ones(word & part.word(*place)) {
+                    if let Some(known) = depths.get_mut(place * 64 + bit) {
+                        *known = depth.max(*known);
+                    }
+                }
+            }
+        };
+        let outline = left.outline();
+        for (block, named) in self.permitting() {
+            for row in block.permits.iter().filter(|row| row.outline & outline != 0) {
+                if let Some(reason) = self.fate(axis, row, named) {
+                    fell(block.chosen(row), depth(Some(reason)));
+                } else {
+                    fell(block.chosen(row), depth(Some(Reason::GroundMissing)));
+                    fell(block.opened(row, self.grounds), depth(self.later_fate(row)));
                 }
             }
         }
-        self.seal(axis, &mut depths);
         depths
     }
 
-    /// Marks what survived every sieve and met a seal.
-    fn seal(&self, axis: &ByField<'a>, depths: &mut [u8]) {
+    /// The fields that a seal is about.
+    fn sealed(&self, axis: &ByField<'a>) -> Bits {
+        let mut sealed = Bits::new(self.index.words.fields().len());
         for block in self.denying() {
             for row in block.ranked(usize::from(Rank::SEAL.code())).iter().filter(|row| self.is_met(row, self.now)) {
-                let Some(part) = axis.closed(block, row) else { continue };
-                let survived = depths.iter_mut().enumerate().filter(|(_, known)| **known == depth(None));
-                survived.filter(|(field, _)| part.has(*field)).for_each(|(_, known)| *known = SEALED);
+                axis.closed(block, row).into_iter().for_each(|part| sealed.add_part(part));
             }
         }
+        sealed
     }
 
     /// At which sieve before the ground a permission falls, if at any.
@@ -327,6 +339,3 @@ fn reason_at(place: u8) -> Reason {
     let swapped = Reason::from_number(place).map(|reason| depth(Some(reason)));
     swapped.and_then(Reason::from_number).unwrap_or(Reason::NoPermission)
 }
-
-/// The depth of what survived every sieve and met a seal.
-const SEALED: u8 = Reason::Sealed.number();

@@ -38,6 +38,14 @@ pub(crate) struct Question<'a> {
 
 /// What the walk collects: fields for one purpose, or purposes for one field.
 pub(super) trait Axis<'a> {
+    /// Whether some permission of a block may open anything.
+    fn opens(&self, _: &Block) -> bool {
+        true
+    }
+    /// Whether some prohibition of a block may close anything.
+    fn closes(&self, _: &Block) -> bool {
+        true
+    }
     /// What a permission opens.
     fn opened(&self, block: &'a Block, row: &'a PermitRow, grounds: u16) -> Option<Part<'a>>;
     /// What a prohibition closes.
@@ -76,9 +84,17 @@ impl ByField<'_> {
 }
 
 impl<'a> Axis<'a> for ByPurpose<'a> {
+    fn opens(&self, block: &Block) -> bool {
+        block.permitted.has(self.field)
+    }
+
+    fn closes(&self, block: &Block) -> bool {
+        block.denied.has(self.field)
+    }
+
     fn opened(&self, block: &'a Block, row: &'a PermitRow, grounds: u16) -> Option<Part<'a>> {
-        let down = self.purposes.down(usize::from(row.purpose))?;
-        block.opened(row, grounds).has(self.field).then(|| down.part())
+        let is_open = block.opened(row, grounds).has(self.field);
+        self.purposes.down(usize::from(row.purpose)).filter(|_| is_open).map(Bits::part)
     }
 
     fn closed(&self, block: &'a Block, row: &'a DenyRow) -> Option<Part<'a>> {
@@ -116,8 +132,8 @@ impl<'a> Question<'a> {
         Ok((question.to_recipient(ask.recipient.as_ref()), ByField { purpose, up }))
     }
 
-    /// Anything a party may do, asked as each permission wants to be asked.
-    pub(super) fn anything(index: &'a Index, party: usize, at: At) -> Option<Self> {
+    /// Anything a party may do under `conditions`, asked as each permission wants to be asked.
+    pub(super) fn anything(index: &'a Index, party: usize, at: At, conditions: u64) -> Option<Self> {
         let words = &*index.words;
         let (regime, kind) = (words.regime(), words.kind(party));
         let bases = Basis::ALL.iter().filter(|basis| regime.allows(kind, **basis));
@@ -131,7 +147,7 @@ impl<'a> Question<'a> {
             bases: bases.fold(0, |bases, basis| bases | bit(basis.code())),
             grounds: u16::MAX,
             assurance: Assurance::High.level(),
-            conditions: words.every_condition(at.emergency),
+            conditions,
             uses: None,
             now: at.now.secs(),
         })
@@ -159,7 +175,7 @@ impl<'a> Question<'a> {
         let mut edge = None;
         closed.clear();
         for rank in (0..RANKS).rev() {
-            for block in self.denying() {
+            for block in self.denying().filter(|block| axis.closes(block)) {
                 for row in block.ranked(rank) {
                     if let Some(part) = axis.closed(block, row)
                         && self.is_met(row, now)
@@ -169,7 +185,7 @@ impl<'a> Question<'a> {
                     }
                 }
             }
-            for (block, _) in self.index.permitting(self.seat).filter(|(_, named)| *named) {
+            for (block, _) in self.permitting().filter(|(block, named)| *named && axis.opens(block)) {
                 for row in block.working(rank) {
                     if let Some(part) = axis.opened(block, row, self.grounds)
                         && self.is_left(row, now)
@@ -278,7 +294,7 @@ impl<'a> Question<'a> {
     pub(super) fn is_foreign(&self, field: usize) -> bool {
         let issued = self.index.words.issued();
         let issuer = issued.binary_search_by_key(&field, |(field, _)| *field).ok().and_then(|place| issued.get(place));
-        matches!(self.action, Action::Write | Action::Erase) && issuer.is_some_and(|(_, issuer)| *issuer != self.party)
+        self.changes() && issuer.is_some_and(|(_, issuer)| *issuer != self.party)
     }
 
     /// Whom the party could share with; for other actions, nobody once.
@@ -291,12 +307,15 @@ impl<'a> Question<'a> {
         recipients.into_iter().map(Some).collect()
     }
 
+    /// Whether the action changes values, which others' words withstand.
+    pub(super) const fn changes(&self) -> bool {
+        matches!(self.action, Action::Write | Action::Erase)
+    }
+
     /// Takes out the fields that are another's word.
     pub(super) fn drop_foreign(&self, fields: &mut Bits) {
-        if matches!(self.action, Action::Write | Action::Erase) {
-            let issued = self.index.words.issued().iter().filter(|(_, issuer)| *issuer != self.party);
-            issued.for_each(|(field, _)| fields.remove(*field));
-        }
+        let issued = self.index.words.issued().iter().filter(|(_, issuer)| *issuer != self.party);
+        issued.for_each(|(field, _)| fields.remove(*field));
     }
 }
 

@@ -3,7 +3,7 @@ use alloc::vec::Vec;
 
 use super::{
     index::Index,
-    question::{ByField, ByPurpose, Question},
+    question::{Axis as _, ByField, ByPurpose, Question},
 };
 use crate::{Action, At, bits::Bits, vocab::Words};
 
@@ -16,29 +16,44 @@ impl Index {
     pub(crate) fn fields_of(&self, party: usize, purpose: usize, at: At) -> Bits {
         let count = self.words.fields().len();
         let (mut open, mut closed) = (Bits::new(count), Bits::new(count));
-        if let Some((question, up)) = Question::anything(self, party, at).zip(self.words.purposes().up(purpose)) {
+        let conditions = self.words.every_condition(at.emergency);
+        let question = Question::anything(self, party, at, conditions);
+        if let Some((question, up)) = question.zip(self.words.purposes().up(purpose)) {
             let axis = ByField { purpose, up };
             for recipient in question.recipients() {
                 let question = question.to_recipient(recipient);
                 question.walk_all(&axis, question.now, &mut closed, |_, _, part, closed| open.add_open(part, closed));
             }
-            question.drop_foreign(&mut open);
+            if question.changes() {
+                question.drop_foreign(&mut open);
+            }
         }
         open
     }
 
-    /// The purposes for which `party` could be allowed `field`; `every` is all there are.
-    pub(crate) fn purposes_of(&self, party: usize, field: usize, every: &Bits, at: At) -> Bits {
+    /// Tells `found` of each party, and the purposes for which it could be allowed `field`.
+    pub(crate) fn each_purposes_of(&self, field: usize, at: At, mut found: impl FnMut(usize, &Bits)) {
         let purposes = self.words.purposes();
-        let (mut open, mut closed) = (Bits::new(purposes.names().len()), Bits::new(purposes.names().len()));
-        if let Some(question) = Question::anything(self, party, at).filter(|question| !question.is_foreign(field)) {
-            let axis = ByPurpose { field, purposes, every };
+        let every = Bits::full(purposes.names().len());
+        let (mut open, mut closed) = (every.clone(), every.clone());
+        let axis = ByPurpose { field, purposes, every: &every };
+        let conditions = self.words.every_condition(at.emergency);
+        for party in 0..self.words.parties().len() {
+            let blocks = self.seat_of(party).into_iter().flat_map(|seat| self.permitting(seat));
+            if !blocks.filter(|(_, named)| *named).any(|(block, _)| axis.opens(block)) {
+                continue;
+            }
+            let Some(question) = Question::anything(self, party, at, conditions) else { continue };
+            if question.is_foreign(field) {
+                continue;
+            }
+            open.clear();
             for recipient in question.recipients() {
                 let question = question.to_recipient(recipient);
                 question.walk_all(&axis, question.now, &mut closed, |_, _, part, closed| open.add_open(part, closed));
             }
+            found(party, &open);
         }
-        open
     }
 
     /// Those of `fields` that `party` could be allowed for some purpose.

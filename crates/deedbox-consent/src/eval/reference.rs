@@ -163,7 +163,7 @@ impl<'a> Query<'a> {
             asked.is_some_and(|ground| ground.suits(entry.sensitivity()))
         };
         let mut left: Vec<Rule<'_>> = policy.permissions().collect();
-        let is_about = |rule: &Permission| vocabulary.covers(&rule.fields, field) && (named(rule) || in_part(rule));
+        let is_about = |rule: &Permission| (named(rule) || in_part(rule)) && vocabulary.covers(&rule.fields, field);
         keep(&mut left, |(rule, _)| is_about(rule), |_| Reason::NoPermission)?;
         keep(&mut left, |(rule, _)| named(rule), |_| Reason::RosterChanged)?;
         let is_broad = |(rule, _): &Rule<'_>| vocabulary.is_purpose_within(&rule.purpose, self.purpose);

@@ -180,6 +180,7 @@ impl VocabularyBuilder {
             kinds: self.parties.values().copied().collect(),
             party_names,
             within: within(&categories, &self.fields),
+            every_field: Bits::full(self.fields.len()),
             special: sensitive(&self.fields, Sensitivity::SPECIAL),
             criminal: sensitive(&self.fields, Sensitivity::CRIMINAL),
             overlaps: overlaps(&purposes),

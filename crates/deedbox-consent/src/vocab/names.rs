@@ -6,10 +6,10 @@ use deedbox_model::Name;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
     sorted: Vec<Name>,
-    /// INVARIANT: sorted by hash, names of one hash by number.
-    by_hash: Vec<(u64, u32)>,
+    /// INVARIANT: sorted by hash, names of one hash by number, which is the order of names.
+    by_hash: Vec<(u64, Name, u32)>,
     /// Where in `by_hash` the hashes with these upper bits begin; one more than there are such bits.
-    begins: Vec<usize>,
+    begins: Vec<u32>,
     /// How far a hash is shifted to leave the upper bits.
     shift: u32,
 }
@@ -18,12 +18,13 @@ impl Names {
     /// Numbers `names`, which must be sorted.
     pub(crate) fn new<'a>(names: impl ExactSizeIterator<Item = &'a Name>) -> Self {
         let sorted: Vec<Name> = names.cloned().collect();
-        let mut by_hash: Vec<(u64, u32)> = (0..).zip(&sorted).map(|(number, name)| (hash(name), number)).collect();
+        let mut by_hash: Vec<(u64, Name, u32)> =
+            (0..).zip(&sorted).map(|(number, name)| (hash(name), name.clone(), number)).collect();
         by_hash.sort_unstable();
         let bits = usize::BITS - sorted.len().leading_zeros();
         let shift = 64 - bits.max(1);
-        let begins = (0..=1_u64 << bits.max(1)).map(|upper| by_hash.partition_point(|(hash, _)| hash >> shift < upper));
-        let begins = begins.collect();
+        let begin = |upper| by_hash.partition_point(|(hash, ..)| hash >> shift < upper);
+        let begins = (0..=1_u64 << bits.max(1)).map(|upper| u32::try_from(begin(upper)).unwrap_or(u32::MAX)).collect();
         Self { sorted, by_hash, begins, shift }
     }
 
@@ -43,14 +44,11 @@ impl Names {
     pub(crate) fn number(&self, name: &Name) -> Option<usize> {
         let hash = hash(name);
         let upper = usize::try_from(hash >> self.shift).ok()?;
-        let bucket = self.by_hash.get(*self.begins.get(upper)?..*self.begins.get(upper + 1)?)?;
+        let begin = |upper: usize| self.begins.get(upper).and_then(|begin| usize::try_from(*begin).ok());
+        let bucket = self.by_hash.get(begin(upper)?..begin(upper + 1)?)?;
         // Whoever chooses names of one hash gains nothing: they are told apart by a binary search too.
-        let found = bucket.binary_search_by(|(theirs, number)| {
-            theirs
-                .cmp(&hash)
-                .then_with(|| usize::try_from(*number).ok().and_then(|number| self.sorted.get(number)).cmp(&Some(name)))
-        });
-        let (_, number) = bucket.get(found.ok()?)?;
+        let found = bucket.binary_search_by(|(other, theirs, _)| other.cmp(&hash).then_with(|| theirs.cmp(name)));
+        let (.., number) = bucket.get(found.ok()?)?;
         usize::try_from(*number).ok()
     }
 }
