@@ -77,6 +77,7 @@ pub const TARGETS: &[Target] = &[
     ("host_capability", host::host_capability),
     ("host_request", host::host_request),
     ("interop_import", interop::interop_import),
+    ("interop_portable", interop::interop_portable),
     ("merkle_proof", merkle::merkle_proof),
     ("merkle_receipt", merkle::merkle_receipt),
     ("model_path", model::model_path),

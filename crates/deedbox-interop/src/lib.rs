@@ -16,6 +16,8 @@
 //! # Ok::<(), deedbox_interop::ImportError>(())
 //! ```
 //!
+//! [`portable`] goes the other way: what a store holds, in the clear, for any system to read.
+//!
 //! # What is kept, what is refused
 //!
 //! Every leaf of the document becomes one field; empty objects and arrays are leaves too, so nothing is lost. Numbers
@@ -38,6 +40,7 @@
 
 pub mod fhir;
 pub mod json;
+pub mod portable;
 
 mod error;
 mod field;

@@ -315,6 +315,19 @@ fn a_device_opens_by_its_key_and_takes_no_owner_for_another() {
 }
 
 #[test]
+fn what_the_box_holds_goes_out_in_the_clear_when_the_person_says_so() {
+    block_on(async {
+        let (person, _) = filled(honest()).await;
+        let portable = person.export_portable().unwrap();
+        let found: Vec<&str> = portable.fields().iter().map(|field| field.path()).collect();
+        assert_eq!(found, ALL);
+        assert!(portable.fields().iter().all(|field| field.provenance().unwrap().source() == b"myself"));
+        let json = portable.to_json();
+        assert!(json.contains("\"C50.9\"") && !json.contains("deedbox:"));
+    });
+}
+
+#[test]
 fn a_second_device_notices_what_the_first_wrote() {
     block_on(async {
         let honest = honest();

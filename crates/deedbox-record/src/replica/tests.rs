@@ -363,6 +363,8 @@ enum Lie {
     Rekind(usize, u8),
     Rename(usize, u8),
     SwapBytes(usize, usize),
+    CutHead(usize, usize),
+    CutObject(usize, usize),
 }
 
 fn lie() -> impl Strategy<Value = Lie> {
@@ -382,7 +384,9 @@ fn lie() -> impl Strategy<Value = Lie> {
         (n.clone(), 1_u64..7).prop_map(|(a, b)| Lie::Renumber(a, b)),
         (n.clone(), 0_u8..7).prop_map(|(a, b)| Lie::Rekind(a, b)),
         (n.clone(), 0_u8..9).prop_map(|(a, b)| Lie::Rename(a, b)),
-        (n.clone(), n).prop_map(|(a, b)| Lie::SwapBytes(a, b)),
+        (n.clone(), n.clone()).prop_map(|(a, b)| Lie::SwapBytes(a, b)),
+        (n.clone(), any::<usize>()).prop_map(|(a, b)| Lie::CutHead(a, b)),
+        (n, any::<usize>()).prop_map(|(a, b)| Lie::CutObject(a, b)),
     ]
 }
 
@@ -405,15 +409,15 @@ fn tell(lies: &[Lie], host: &Host, foreign: &Host, since: usize) -> (Vec<Vec<u8>
             Lie::ForeignHead(n) => heads.push(foreign.heads[n % 5].clone()),
             Lie::FlipHead(n, bit) if !heads.is_empty() => {
                 let head = &mut heads[n % heads_len];
-                let bit = bit % (head.len() * 8);
-                head[bit / 8] ^= 1 << (bit % 8);
+                let bit = bit % (head.len().max(1) * 8);
+                head.get_mut(bit / 8).into_iter().for_each(|byte| *byte ^= 1 << (bit % 8));
             }
             Lie::DropObject(n) if !objects.is_empty() => drop(objects.remove(n % len)),
             Lie::RepeatObject(n) if !objects.is_empty() => objects.push(objects[n % len].clone()),
             Lie::FlipObject(n, bit) if !objects.is_empty() => {
                 let (_, _, _, bytes) = &mut objects[n % len];
-                let bit = bit % (bytes.len() * 8);
-                bytes[bit / 8] ^= 1 << (bit % 8);
+                let bit = bit % (bytes.len().max(1) * 8);
+                bytes.get_mut(bit / 8).into_iter().for_each(|byte| *byte ^= 1 << (bit % 8));
             }
             Lie::OldObject(n, state) if !objects.is_empty() => {
                 let old = flat(&host.states[state]);
@@ -430,6 +434,14 @@ fn tell(lies: &[Lie], host: &Host, foreign: &Host, since: usize) -> (Vec<Vec<u8>
                 let bytes = objects[a % len].3.clone();
                 objects[b % len].3 = bytes;
             }
+            Lie::CutHead(n, to) if !heads.is_empty() => {
+                let head = &mut heads[n % heads_len];
+                head.truncate(to % head.len().max(1));
+            }
+            Lie::CutObject(n, to) if !objects.is_empty() => {
+                let (_, _, _, bytes) = &mut objects[n % len];
+                bytes.truncate(to % bytes.len().max(1));
+            }
             _ => {}
         }
     }
@@ -441,29 +453,45 @@ std::thread_local! {
 }
 
 proptest! {
-    /// Whatever a host tells, the replica holds a state that the person signed, not older than the pin, or is as before.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(10_000)))]
+
+    /// Whatever a host tells, the replica holds a state that the person signed, not older than its own, or is as before; and
+    /// whatever object it is told opens to what the person wrote there, or not at all.
     #[test]
     fn an_evil_host_gets_a_signed_state_or_a_typed_error(
         lies in proptest::collection::vec(lie(), 0..4),
         pinned in proptest::option::of(0_usize..5),
+        holds in any::<bool>(),
         since in 0_usize..5,
     ) {
         WRITTEN.with(|((keyring, writer, host), (_, _, foreign))| -> Result<(), TestCaseError> {
             let keys = keyring.datasets()[0].keys();
             let mut replica = fresh(writer);
+            let mut is_held = false;
             if let Some(pinned) = pinned {
                 let head = Head::verify(&host.heads[pinned], &keys.head_key(Epoch::FIRST).unwrap()).unwrap();
                 replica = Replica::pinned(writer.store, writer.dataset, head.pin());
+                if holds && pinned < 4 {
+                    // A client that has the objects of its pin, and asks for what changed since.
+                    let (_, objects) = tell(&[Lie::Old(pinned)], host, foreign, pinned);
+                    let _ = replica.resync(&[&host.heads[pinned]], &puts(&objects), keys).unwrap();
+                    is_held = true;
+                }
             }
-            let before = replica.pin;
-            let (heads, objects) = tell(&lies, host, foreign, pinned.unwrap_or(since));
+            let (before, entries) = (replica.pin, replica.entries.clone());
+            let from = pinned.map_or(since, |pinned| pinned + usize::from(is_held));
+            let (heads, objects) = tell(&lies, host, foreign, from);
             let heads: Vec<&[u8]> = heads.iter().map(Vec::as_slice).collect();
-            let put = |(object, seq, kind, bytes): &Object| (*object, *seq, *kind, bytes.clone());
-            let objects: Vec<Object> = objects.iter().map(put).collect();
-            let changes: Vec<_> = objects.iter().map(|(object, seq, kind, bytes)| {
-                ChangedObject::Put { object: *object, seq: *seq, kind: *kind, bytes }
-            }).collect();
-            match replica.resync(&heads, &changes, keys) {
+            let mut changes = puts(&objects);
+            let answer = if is_held {
+                changes.retain(|change| !entries.iter().any(|entry| is_same(entry, change)));
+                let gone = entries.iter().filter(|entry| !objects.iter().any(|(object, ..)| object == entry.object()));
+                changes.extend(gone.map(|entry| ChangedObject::Removed(*entry.object())));
+                replica.apply(&heads, &changes, keys)
+            } else {
+                replica.resync(&heads, &changes, keys)
+            };
+            match answer {
                 Ok(applied) => {
                     let state = usize::try_from(applied.seq().get()).unwrap() - 1;
                     prop_assert!(pinned.is_none_or(|pinned| state >= pinned));
@@ -476,13 +504,40 @@ proptest! {
                 }
                 Err(error) => {
                     prop_assert!(!lies.is_empty(), "{}", error.code());
-                    prop_assert!(replica.head.is_none() && replica.entries.is_empty() && replica.pin == before);
+                    prop_assert!(replica.pin == before && replica.entries == entries);
+                    prop_assert_eq!(replica.head.is_none(), !is_held);
+                }
+            }
+            for (object, _, _, bytes) in &objects {
+                if let Ok(opened) = replica.open(object, bytes, keys) {
+                    let state = usize::try_from(replica.head().unwrap().seq().get()).unwrap() - 1;
+                    let (_, _, written) = &host.states[state][object];
+                    prop_assert!(written == bytes);
+                    prop_assert!(!opened.payload().is_empty());
                 }
             }
             Ok(())
         })?;
     }
+}
 
+fn puts(objects: &[Object]) -> Vec<ChangedObject<'_>> {
+    objects
+        .iter()
+        .map(|(object, seq, kind, bytes)| ChangedObject::Put { object: *object, seq: *seq, kind: *kind, bytes })
+        .collect()
+}
+
+fn is_same(entry: &Entry, change: &ChangedObject<'_>) -> bool {
+    match change {
+        ChangedObject::Put { object, seq, kind, bytes } => {
+            *entry == Entry::new(*object, *seq, *kind, Digest::from_bytes(sha256(bytes)))
+        }
+        ChangedObject::Removed(_) => false,
+    }
+}
+
+proptest! {
     /// Changes merged into a state are what a map makes of them.
     #[test]
     fn merging_agrees_with_a_map(

@@ -1,9 +1,10 @@
 use deedbox_host::wire;
+use deedbox_interop::portable::{Portable, PortableField};
 use deedbox_model::DatasetId;
-use deedbox_record::{Bundle, BundleWriter, ChangedObject, Root};
+use deedbox_record::{Bundle, BundleWriter, ChangedObject, Granularity, Root};
 use deedbox_store::Mode;
 
-use super::{Open, Person, Secret, unlock};
+use super::{CREDENTIALS, Open, Person, Secret, unlock};
 use crate::{
     client::{HostClient, Owner},
     error::PersonError,
@@ -26,6 +27,35 @@ impl<H: HostClient> Person<Open<H>> {
             }
         }
         Ok(bundle.finish(&open.root.meta_keys(&open.share, open.epoch))?)
+    }
+
+    /// What the box holds, in the clear and with whose word each value is: for any other system to read, as CBOR or JSON. It
+    /// opens without a secret, so it is as private as its content; to move a box see [`Person::export`].
+    ///
+    /// # Errors
+    /// [`PersonError::Open`] when an object is not what was signed.
+    pub fn export_portable(&self) -> Result<Portable, PersonError> {
+        let open = &self.state;
+        let mut fields = Vec::new();
+        for dataset in open.keyring.datasets() {
+            let (title, is_own) = (dataset.title(), dataset.granularity() == Granularity::Record);
+            if is_own && title != CREDENTIALS {
+                continue;
+            }
+            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+            for record in shelf.records(dataset)? {
+                let provenance = record.provenance().cloned();
+                fields.push(PortableField::new(
+                    title,
+                    record.name(),
+                    record.schema(),
+                    record.value().clone(),
+                    provenance,
+                ));
+            }
+        }
+        fields.sort_by(|one, next| (one.dataset(), one.path()).cmp(&(next.dataset(), next.path())));
+        Ok(Portable::new(*open.root.store(), system::now(), fields))
     }
 
     /// Brings an exported box to a host and opens it there. Everything is verified before the first byte reaches the host; the
