@@ -1,11 +1,12 @@
 //! Rules, vocabularies, requests.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a fuzz body fails by panicking")]
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use deedbox_consent::{
-    Action, Ask, Basis, Change, Decision, Evidence, EvidenceKind, HostFacts, Maker, Mandate, PartyKind, Permission,
-    Policy, Prohibition, Receipt, Regime, Selector, Terms, To, Vocabulary,
+    Access, Action, Ask, AskedFields, At, Basis, Change, Decision, Evidence, EvidenceKind, HostFacts, Maker, Mandate,
+    PartyKind, Permission, Policy, Prohibition, Receipt, Regime, Selector, Terms, To, Vocabulary, reference,
+    test_util::{Draw, reach},
 };
 use deedbox_model::{Assurance, Name, Timestamp};
 
@@ -60,6 +61,60 @@ pub fn consent_request(data: &[u8]) {
     answer(&policy, &ask);
     let empty = Policy::new(policy.vocabulary().clone());
     assert!(matches!(empty.decide(&ask, &host(1_500)), Decision::Denial(_)));
+}
+
+/// The compiled evaluator decides as the reference does, before and after changes; its filter gives what is released, its
+/// explanation the same outcome.
+pub fn consent_index(data: &[u8]) {
+    let mut draw = Draw::new(data);
+    let mut evaluator = draw.policy().compile().unwrap();
+    for number in 0..3 {
+        let (ask, host) = if number == 0 { (draw.ask(), draw.host()) } else { draw.question() };
+        let expected = reference::decide(evaluator.policy(), &ask, &host);
+        assert_eq!(evaluator.decide(&ask, &host), expected);
+        let mut fields = evaluator.field_set();
+        evaluator.filter(&ask, &host, &mut fields);
+        for field in evaluator.policy().vocabulary().fields().keys() {
+            let mut one = ask.clone();
+            one.fields = Some(AskedFields::These([field.clone()].into()));
+            let decision = reference::decide(evaluator.policy(), &one, &host);
+            assert_eq!(
+                fields.contains(field),
+                decision.for_person().refusal.is_none() && decision.withheld().is_empty()
+            );
+            assert_eq!(evaluator.explain(&ask, field, &host).outcome.is_ok(), fields.contains(field));
+        }
+        let change = draw.change(evaluator.policy(), &format!("x{number}"));
+        if let Ok(changed) = evaluator.with(change) {
+            evaluator = changed;
+        }
+    }
+}
+
+/// What a change is said to take and give is what requests lose and gain.
+pub fn consent_impact(data: &[u8]) {
+    let mut draw = Draw::new(data);
+    let (action, emergency) = (draw.one(&[Action::Read, Action::Share, Action::Write]), draw.below(2) == 0);
+    let at = At { action, now: Timestamp::from_secs(u64::from(draw.one(&[0_u8, 5, 15, 30, 60, 90]))), emergency };
+    let policy = draw.policy();
+    let change = draw.change(&policy, "x");
+    let mut changed = policy.clone();
+    let applied = changed.apply(change.clone(), &Maker::Person);
+    let impact = policy.compile().unwrap().impact(change, at);
+    assert_eq!(impact.as_ref().err(), applied.as_ref().err());
+    let Ok(impact) = impact else { return };
+    let (before, after) = (reach(&policy, at), reach(&changed, at));
+    let rows = |rows: &[Access]| -> BTreeSet<[Name; 3]> {
+        rows.iter().map(|row| [row.party.clone(), row.purpose.clone(), row.field.clone()]).collect()
+    };
+    assert_eq!(rows(&impact.lost), before.difference(&after).cloned().collect());
+    assert_eq!(rows(&impact.gained), after.difference(&before).cloned().collect());
+    let pairs = |reach: &BTreeSet<[Name; 3]>| -> BTreeSet<(Name, Name)> {
+        reach.iter().map(|[party, _, field]| (party.clone(), field.clone())).collect()
+    };
+    let erase =
+        impact.erase.iter().flat_map(|(party, fields)| fields.iter().map(|field| (party.clone(), field.clone())));
+    assert_eq!(erase.collect::<BTreeSet<_>>(), pairs(&before).difference(&pairs(&after)).cloned().collect());
 }
 
 /// Decides, and checks what holds of every decision.

@@ -8,9 +8,9 @@ use core::num::NonZeroU32;
 use deedbox_model::{Assurance, Name, Timestamp};
 
 use crate::{
-    Action, Actions, Ask, AskedFields, Basis, Bounds, Change, Evidence, EvidenceKind, Ground, HostFacts, Maker,
-    Mandate, MandateStatus, Obligation, Obligations, PartyKind, Permission, PermissionStatus, Policy, Prohibition,
-    Rank, Regime, Roster, Selector, Sensitivity, To, Vocabulary,
+    Action, Actions, Ask, AskedFields, At, Basis, Bounds, Change, Decision, Evidence, EvidenceKind, Ground, HostFacts,
+    Maker, Mandate, MandateStatus, Obligation, Obligations, PartyKind, Permission, PermissionStatus, Policy,
+    Prohibition, Rank, Regime, Roster, Selector, Sensitivity, To, Vocabulary, reference, vocab::BREAK_GLASS,
 };
 
 mod workload;
@@ -356,4 +356,40 @@ pub fn alone(policy: &Policy, id: &Name) -> Policy {
         }
     }
     one
+}
+
+/// Every (party, purpose, field) that any request gets of the reference, by asking every one.
+#[must_use]
+pub fn reach(policy: &Policy, when: At) -> BTreeSet<[Name; 3]> {
+    let vocabulary = policy.vocabulary();
+    let mut reached = BTreeSet::new();
+    let conditions =
+        vocabulary.conditions().iter().filter(|condition| when.emergency || condition.as_str() != BREAK_GLASS);
+    let conditions: Vec<Name> = conditions.cloned().collect();
+    let bases: BTreeSet<Basis> = policy.permissions().map(|(permission, _)| permission.basis).collect();
+    let grounds: BTreeSet<_> = policy.permissions().map(|(permission, _)| permission.ground).collect();
+    let recipients: Vec<Option<&Name>> = match when.action {
+        Action::Share => vocabulary.parties().keys().map(Some).collect(),
+        _ => Vec::from([None]),
+    };
+    for party in vocabulary.parties().keys() {
+        let host =
+            HostFacts::new(party.clone(), when.now).assurance(Assurance::High).conditions(conditions.iter().cloned());
+        for purpose in vocabulary.purposes() {
+            for basis in &bases {
+                for ground in &grounds {
+                    for recipient in &recipients {
+                        let mut ask = Ask::read_all(purpose.clone(), *basis).action(when.action);
+                        ask.ground = *ground;
+                        ask.recipient = recipient.cloned();
+                        if let Decision::Permit(permit) = reference::decide(policy, &ask, &host) {
+                            let fields = permit.fields().map(|field| [party.clone(), purpose.clone(), field.clone()]);
+                            reached.extend(fields);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    reached
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deedbox_consent::{
     Access, Action, Ask, AskedFields, At, Basis, Change, Decision, Evaluator, HostFacts, Maker, PartyKind, Permission,
     Policy, Prohibition, Rank, Reason, Regime, Selector, To, Vocabulary, reference,
-    test_util::{Draw, FIELDS, PARTIES, alone, at, name},
+    test_util::{Draw, FIELDS, PARTIES, alone, at, name, reach},
 };
 use deedbox_model::Name;
 use proptest::{collection::vec, prelude::*};
@@ -160,42 +160,6 @@ fn pairs(reach: &BTreeSet<[Name; 3]>) -> BTreeSet<(Name, Name)> {
 
 fn flat(map: &BTreeMap<Name, BTreeSet<Name>>) -> BTreeSet<(Name, Name)> {
     map.iter().flat_map(|(party, fields)| fields.iter().map(|field| (party.clone(), field.clone()))).collect()
-}
-
-/// Everything any request gets of the reference, by asking every one.
-fn reach(policy: &Policy, when: At) -> BTreeSet<[Name; 3]> {
-    let vocabulary = policy.vocabulary();
-    let mut reached = BTreeSet::new();
-    let conditions =
-        vocabulary.conditions().iter().filter(|condition| when.emergency || condition.as_str() != "break_glass");
-    let conditions: Vec<Name> = conditions.cloned().collect();
-    let bases: BTreeSet<Basis> = policy.permissions().map(|(permission, _)| permission.basis).collect();
-    let grounds: BTreeSet<_> = policy.permissions().map(|(permission, _)| permission.ground).collect();
-    let recipients: Vec<Option<&Name>> = match when.action {
-        Action::Share => vocabulary.parties().keys().map(Some).collect(),
-        _ => vec![None],
-    };
-    for party in vocabulary.parties().keys() {
-        let host = HostFacts::new(party.clone(), when.now)
-            .assurance(deedbox_model::Assurance::High)
-            .conditions(conditions.iter().cloned());
-        for purpose in vocabulary.purposes() {
-            for basis in &bases {
-                for ground in &grounds {
-                    for recipient in &recipients {
-                        let mut ask = Ask::read_all(purpose.clone(), *basis).action(when.action);
-                        ask.ground = *ground;
-                        ask.recipient = recipient.cloned();
-                        if let Decision::Permit(permit) = reference::decide(policy, &ask, &host) {
-                            let fields = permit.fields().map(|field| [party.clone(), purpose.clone(), field.clone()]);
-                            reached.extend(fields);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    reached
 }
 
 /// Two of everything: parties, purposes one below the other, fields one below a category, actions, ranks.
