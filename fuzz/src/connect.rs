@@ -1,12 +1,15 @@
 //! Connections: links, invitations, agreements, frames, records.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a fuzz body fails by panicking")]
 
+use std::sync::LazyLock;
+
+use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_connect::{
-    Accepting, Agreement, Answered, Body, ConnectionsRoot, Contact, Established, Frame, Invitation, Invited, Link,
-    LiveSession, Offer, Party, PartyKeys, Reply, Wish,
+    Accepting, Agreement, Answered, Body, ConnectionsRoot, Contact, Epoch, Established, Frame, Invitation, Invited,
+    Link, LiveSession, Mailbox, Offer, Party, PartyKeys, Reply, Role, Wish,
 };
-use deedbox_cose::{sign, sign1};
-use deedbox_crypto::label;
+use deedbox_cose::{encrypt0, sign, sign1};
+use deedbox_crypto::{label, secret::SecretBytes};
 use deedbox_model::{Digest, MailboxId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
 
@@ -120,4 +123,68 @@ pub fn connect_record(data: &[u8]) {
     let _ = theirs.session.open(data, NOW);
     let stored = altered(&ours.session.into_stored(), data);
     let _ = LiveSession::load(&stored, NOW, &mut SeededRng::new(3));
+}
+
+/// A council's mailbox as stored, a message to it, and what opens and seals such messages.
+struct Sealed {
+    agreement: Agreement,
+    keys: PartyKeys,
+    message: Vec<u8>,
+    mailbox: Vec<u8>,
+    epoch: Vec<u8>,
+}
+
+static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
+    let mut rng = SeededRng::new(4);
+    let (mut ours, mut theirs, keys) = met(&[]).unwrap();
+    let (one, two) = (MailboxId::from_bytes([1; 16]), MailboxId::from_bytes([2; 16]));
+    let mut person = Mailbox::new(&ours.agreement, Role::Initiator, one, two, &mut rng);
+    let mut council = Mailbox::new(&ours.agreement, Role::Responder, two, one, &mut rng);
+    person.add(ours.session.take_epoch().unwrap(), NOW);
+    council.add(theirs.session.take_epoch().unwrap(), NOW);
+    let body = Body::Data { media: "text/plain".into(), content: vec![7; 40] };
+    let message = person.seal(&body, NOW, NOW.saturating_add_secs(60), &mut rng).unwrap();
+    let epoch = council.epochs().next().unwrap().to_stored().to_vec();
+    Sealed { agreement: ours.agreement, keys, message, mailbox: council.to_stored().to_vec(), epoch }
+});
+
+/// A message altered, or made of the input under the true keys, is refused or taken once; a stored mailbox is taken or
+/// refused, and written the same again.
+pub fn connect_sealed(data: &[u8]) {
+    let Sealed { agreement, keys, message, mailbox, epoch } = &*SEALED;
+    let fresh = || Mailbox::load(mailbox, agreement, [0; 8]).unwrap();
+    let mut council = fresh();
+    let other = altered(message, data);
+    assert_eq!(council.open(&other, keys, NOW).is_ok(), other == *message);
+    let _ = council.open(data, keys, NOW);
+
+    // Behind the tag: the input as plaintext, padded or not.
+    let item = read(epoch, Order::Canonical, &Limits::new(epoch.len())).unwrap();
+    let parts = item.as_array().unwrap();
+    let secret = SecretBytes::try_from_slice(parts.get(4).unwrap().as_bytes().unwrap()).unwrap();
+    let shared = encrypt0::PreShared::new(&secret, parts.get(0).unwrap().as_bytes().unwrap());
+    let info = [label::SEALED.as_bytes(), &[2; 16], &[0], agreement.hash().as_bytes()].concat();
+    // With a head of the true shape, so that bodies are reached too.
+    let mut head = Writer::new();
+    head.array(6).bytes(&[5; 8]).uint(0).bytes(&[0; 32]).uint(NOW.secs()).uint(NOW.secs() + 60);
+    for start in [&[][..], head.as_slice()] {
+        let mut padded = [start, data, &[0x80]].concat();
+        if padded.len() < 256 {
+            padded.resize(256, 0);
+        }
+        let made = encrypt0::seal_psk(keys.seal().public(), &shared, &info, &padded, &mut SeededRng::new(5)).unwrap();
+        let mut council = fresh();
+        if council.open(&made, keys, NOW).is_ok() {
+            assert_eq!(council.open(&made, keys, NOW).unwrap_err().code(), "Replay");
+        } else {
+            assert_eq!(*council.to_stored(), *mailbox);
+        }
+    }
+
+    let _ = Epoch::from_stored(&altered(epoch, data));
+    for stored in [altered(mailbox, data), data.to_vec()] {
+        if let Ok(mailbox) = Mailbox::load(&stored, agreement, [0; 8]) {
+            assert_eq!(*mailbox.to_stored(), stored);
+        }
+    }
 }

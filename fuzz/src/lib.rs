@@ -52,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     ("connect_invitation", connect::connect_invitation),
     ("connect_link", connect::connect_link),
     ("connect_record", connect::connect_record),
+    ("connect_sealed", connect::connect_sealed),
     ("consent_impact", consent::consent_impact),
     ("consent_index", consent::consent_index),
     ("consent_request", consent::consent_request),

@@ -20,7 +20,10 @@ pub enum ConnectError {
     /// The connection has ended, and stays so.
     #[error("connection has ended")]
     Ended,
-    /// Too late: an invitation, agreement or try whose time is over.
+    /// Sealed under keys that this device does not have. Keep the bytes, and try again after the devices have synced.
+    #[error("keys of the message are not known")]
+    EpochUnknown,
+    /// Too late: an invitation, agreement, message or try whose time is over.
     #[error("expired")]
     Expired,
     /// The invitation is not the one that the link names. Stop, and warn the person.
@@ -35,6 +38,9 @@ pub enum ConnectError {
     /// Not bytes of the form that is expected here.
     #[error("malformed")]
     Malformed,
+    /// No handshake has made keys for sealed messages under the agreement that holds. Open a session.
+    #[error("no keys for sealed messages")]
+    NoEpoch,
     /// Right in form, but not in this state.
     #[error("not in this state")]
     NotNow,
@@ -44,7 +50,7 @@ pub enum ConnectError {
     /// A signature, tag or key is wrong; which is not told. Stop, and alert if it repeats.
     #[error("rejected")]
     Rejected,
-    /// The record was opened before, or is too old to tell.
+    /// The record or message was opened before, or is too old to tell.
     #[error("replayed record")]
     Replay,
     /// The stream has no numbers left. Load the session again, or open a new one.
@@ -67,11 +73,13 @@ impl ConnectError {
             Self::CheckCodeWrong => "CheckCodeWrong",
             Self::Edhoc(error) => edhoc_code(error),
             Self::Ended => "Ended",
+            Self::EpochUnknown => "EpochUnknown",
             Self::Expired => "Expired",
             Self::InvitationMismatch => "InvitationMismatch",
             Self::InvitationUsed => "InvitationUsed",
             Self::LimitExceeded => "LimitExceeded",
             Self::Malformed => "Malformed",
+            Self::NoEpoch => "NoEpoch",
             Self::NotNow => "NotNow",
             Self::Refused(_) => "Refused",
             Self::Rejected => "Rejected",

@@ -81,6 +81,7 @@ mod padding;
 mod pairwise;
 mod party;
 mod reopen;
+mod sealed;
 mod session;
 
 pub use agreement::{Agreement, EndReason, Termination};
@@ -96,4 +97,5 @@ pub use link::Link;
 pub use pairwise::{ConnectionsRoot, PartyKeys};
 pub use party::Party;
 pub use reopen::{Called, Calling, Receiving};
+pub use sealed::{Arrival, Epoch, Mailbox, Missing, Opened};
 pub use session::{Body, Contact, DeviceHead, LIFETIME_SECS, LiveSession};

@@ -10,7 +10,7 @@ use deedbox_model::{Digest, MailboxId, Timestamp};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::{agreement::EndReason, error::ConnectError};
+use crate::{agreement::EndReason, error::ConnectError, sealed::Epoch};
 
 /// How to reach a party outside of a session.
 ///
@@ -121,12 +121,17 @@ impl Body {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::new();
+        self.encode(&mut writer);
+        writer.into_vec()
+    }
+
+    pub(crate) fn encode(&self, writer: &mut Writer) {
         writer.array(2);
         match self {
             Self::Accept(agreement, contact) | Self::Confirm(agreement, contact) => {
                 writer.uint(if matches!(self, Self::Accept(..)) { 1 } else { 2 });
                 writer.array(2).bytes(agreement);
-                contact.encode(&mut writer);
+                contact.encode(writer);
             }
             Self::Refuse(reason) => {
                 writer.uint(3).uint(u64::from(*reason));
@@ -151,7 +156,7 @@ impl Body {
             }
             Self::Contact(contact) => {
                 writer.uint(10);
-                contact.encode(&mut writer);
+                contact.encode(writer);
             }
             Self::Knock => {
                 writer.uint(11).null();
@@ -160,7 +165,6 @@ impl Body {
                 writer.uint(16).array(2).text(media).bytes(content);
             }
         }
-        writer.into_vec()
     }
 
     /// Reads the bytes of a body, at most 1 MiB.
@@ -168,11 +172,11 @@ impl Body {
     /// # Errors
     /// [`ConnectError::Malformed`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ConnectError> {
-        Self::decode(bytes).ok_or(ConnectError::Malformed)
+        let item = read(bytes, Order::Canonical, &Limits::new(MAX_BODY)).map_err(|_| ConnectError::Malformed)?;
+        Self::decode(item).ok_or(ConnectError::Malformed)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let item = read(bytes, Order::Canonical, &Limits::new(MAX_BODY)).ok()?;
+    pub(crate) fn decode(item: Item<'_>) -> Option<Self> {
         let [kind, content] = item.as_array()?.exactly()?;
         let document = || content.as_bytes().map(<[u8]>::to_vec);
         let agreed = || {
@@ -227,6 +231,7 @@ pub struct LiveSession {
     // INVARIANT (nonces): a number is used once with its stream; `None` when there are none left.
     next: Option<u32>,
     windows: BTreeMap<[u8; 16], Window>,
+    epoch: Option<Epoch>,
 }
 
 /// Which of a stream's records were opened: the highest number, and the 64 up to it as bits.
@@ -267,14 +272,18 @@ impl LiveSession {
         };
         let (first, second) = (key(INITIATOR_TO_RESPONDER)?, key(RESPONDER_TO_INITIATOR)?);
         let binding = *key(CHANNEL_BINDING)?.expose();
+        let psks = (key(SEALED_TO_RESPONDER)?, key(SEALED_TO_INITIATOR)?);
         let (send_base, receive_base) = match role {
             Role::Initiator => (first, second),
             Role::Responder => (second, first),
         };
+        let mut id = [0; 8];
+        export(EPOCH_ID, agreement.as_bytes(), &mut id).map_err(|_| ConnectError::LimitExceeded)?;
+        let epoch = Some(Epoch::new(id, agreement, role, psks, now));
         let stream = draw(&send_base, rng);
         let (next, windows) = (Some(0), BTreeMap::new());
         let started = now;
-        Ok(Self { role, agreement, send_base, receive_base, binding, started, own, peer, stream, next, windows })
+        Ok(Self { role, agreement, send_base, receive_base, binding, started, own, peer, stream, next, windows, epoch })
     }
 
     /// Seals `body` into a record.
@@ -311,6 +320,12 @@ impl LiveSession {
         // INVARIANT (windows): they move only after the tag was verified.
         self.windows.insert(*record.stream(), after);
         Body::parse(&plaintext)
+    }
+
+    /// The keys of sealed messages that this session's handshake made, once: they are the mailbox's, and outlive the
+    /// session. A stored session has them no more.
+    pub const fn take_epoch(&mut self) -> Option<Epoch> {
+        self.epoch.take()
     }
 
     /// The session's bytes, to be sealed and stored. They hold its keys.
@@ -372,6 +387,7 @@ impl LiveSession {
             peer: peer.as_byte_array()?,
             next: Some(0),
             windows,
+            epoch: None,
         })
     }
 
@@ -441,6 +457,9 @@ impl From<EndReason> for u8 {
 /// Exporter labels; the context is the agreement's hash.
 const INITIATOR_TO_RESPONDER: u16 = 32_768;
 const RESPONDER_TO_INITIATOR: u16 = 32_769;
+const SEALED_TO_RESPONDER: u16 = 32_770;
+const SEALED_TO_INITIATOR: u16 = 32_771;
+const EPOCH_ID: u16 = 32_772;
 const CHANNEL_BINDING: u16 = 32_773;
 pub(crate) const CHECK_CODE: u16 = 32_774;
 /// How long a session may be used.

@@ -46,6 +46,13 @@ pub fn check_code(exported: &[u8; 8]) -> String {
     session::check_code(exported)
 }
 
+/// What is sealed of `plaintext`, if the padding also comes off again.
+#[must_use]
+pub fn padded(plaintext: &[u8]) -> Option<Vec<u8>> {
+    let padded = padding::pad(plaintext)?;
+    (padding::unpad(&padded)? == plaintext).then(|| padded.to_vec())
+}
+
 /// The encoded padding for a plaintext of `length` bytes.
 #[must_use]
 pub fn ead_padding(length: usize, step: usize) -> Vec<u8> {
