@@ -8,6 +8,7 @@
 use std::{process::ExitCode, time::Instant};
 
 mod consent;
+mod credential;
 mod foundation;
 mod record;
 
@@ -78,8 +79,12 @@ fn time(work: &mut impl FnMut(), loops: u32) -> f64 {
 type Measure = fn(&mut Claims);
 
 /// The areas, each filled by the work that built it.
-const AREAS: &[(&str, Measure)] =
-    &[("foundation", foundation::measure), ("record", record::measure), ("consent", consent::measure)];
+const AREAS: &[(&str, Measure)] = &[
+    ("foundation", foundation::measure),
+    ("record", record::measure),
+    ("credential", credential::measure),
+    ("consent", consent::measure),
+];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

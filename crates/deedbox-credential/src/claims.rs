@@ -533,7 +533,7 @@ impl<'a> Registered<'a> {
     }
 }
 
-fn is_audience(item: Item<'_>) -> bool {
+pub(crate) fn is_audience(item: Item<'_>) -> bool {
     item.as_str().is_some()
         || item.as_array().is_some_and(|array| !array.is_empty() && array.iter().all(|name| name.as_str().is_some()))
 }

@@ -1,6 +1,6 @@
 //! The disclosure engine: tree rules, digests, assembly and selection. It knows nothing of COSE.
 
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use core::cmp::Ordering;
 
 use deedbox_cbor::{Item, ItemBuf, Kind, Limits, Map, Order, Writer};
@@ -24,11 +24,11 @@ pub(crate) enum Markers {
 /// Checks the tree rules over `root` and adds every digest found to `digests`.
 pub(crate) fn check_tree<'a>(root: Item<'a>, rule: Markers, digests: &mut Vec<&'a [u8]>) -> Result<(), ClaimsError> {
     let mut containers = Vec::new();
-    visit(root, Place::Elsewhere, rule, digests, &mut containers)?;
-    while let Some(container) = containers.pop() {
+    let mut next = visit(root, Place::Elsewhere, rule, digests)?;
+    while let Some(container) = next {
         if let Some(array) = container.as_array() {
             for element in array {
-                visit(element, Place::Element, rule, digests, &mut containers)?;
+                containers.extend(visit(element, Place::Element, rule, digests)?);
             }
         } else if let Some(map) = container.as_map() {
             for (key, value) in map {
@@ -40,12 +40,13 @@ pub(crate) fn check_tree<'a>(root: Item<'a>, rule: Markers, digests: &mut Vec<&'
                         digests.push(as_digest(digest).ok_or(ClaimsError::Marker)?);
                     }
                 } else if is_label(key) {
-                    visit(value, Place::Elsewhere, rule, digests, &mut containers)?;
+                    containers.extend(visit(value, Place::Elsewhere, rule, digests)?);
                 } else {
                     return Err(ClaimsError::KeyType);
                 }
             }
         }
+        next = containers.pop();
     }
     Ok(())
 }
@@ -57,17 +58,17 @@ enum Place {
     Elsewhere,
 }
 
+/// Checks one value, and gives it, or what its tags hold, if it is a container.
 fn visit<'a>(
     item: Item<'a>,
     place: Place,
     rule: Markers,
     digests: &mut Vec<&'a [u8]>,
-    containers: &mut Vec<Item<'a>>,
-) -> Result<(), ClaimsError> {
+) -> Result<Option<Item<'a>>, ClaimsError> {
     let (mut item, mut place) = (item, place);
     loop {
         match item.kind() {
-            Kind::Array | Kind::Map => containers.push(item),
+            Kind::Array | Kind::Map => return Ok(Some(item)),
             Kind::Simple if item.as_simple() == Some(profile::REDACTED_KEYS) => return Err(ClaimsError::Marker),
             Kind::Tag => {
                 let (number, content) = item.as_tag().ok_or(ClaimsError::Marker)?;
@@ -85,7 +86,7 @@ fn visit<'a>(
             }
             _ => {}
         }
-        return Ok(());
+        return Ok(None);
     }
 }
 
@@ -125,14 +126,11 @@ impl<'a> Disclosure<'a> {
     fn parse(item: Item<'a>, digests: &mut Vec<&'a [u8]>) -> Result<Self, VerifyError> {
         let content = item.as_bytes().ok_or(DisclosureError::Shape)?;
         let limits = Limits::new(profile::MAX_TOKEN).with_depth(profile::MAX_DEPTH);
-        let array = deedbox_cbor::read(content, Order::Any, &limits)?.as_array().ok_or(DisclosureError::Shape)?;
-        if array.len() > 3 {
-            return Err(DisclosureError::Shape.into());
-        }
-        let mut parts = array.iter();
-        let salt: Option<[u8; profile::SALT_LEN]> = parts.next().ok_or(DisclosureError::Shape)?.as_byte_array();
+        let mut parts = deedbox_cbor::read(content, Order::Any, &limits)?.cursor();
+        parts.array().filter(|len| (1..=3).contains(len)).ok_or(DisclosureError::Shape)?;
+        let salt = parts.bytes().and_then(|salt| <[u8; profile::SALT_LEN]>::try_from(salt).ok());
         let salt = u128::from_be_bytes(salt.ok_or(DisclosureError::Salt)?);
-        let (value, key) = (parts.next(), parts.next());
+        let (value, key) = (parts.item(), parts.item());
         if key.is_some_and(|key| !is_label(key)) {
             return Err(DisclosureError::Key.into());
         }
@@ -145,7 +143,7 @@ impl<'a> Disclosure<'a> {
     /// Key and value where it stands for an entry of a map, nothing for a decoy. `top`: the map is that of the claims.
     fn as_member(&self, top: bool) -> Result<Option<(Item<'a>, Item<'a>)>, DisclosureError> {
         match (self.value, self.key) {
-            (Some(_), Some(key)) if top && key.as_i64().is_some_and(|key| profile::NEVER_REDACTED.contains(&key)) => {
+            (Some(_), Some(key)) if top && key.as_i64().is_some_and(profile::is_never_redacted) => {
                 Err(DisclosureError::NeverRedacted)
             }
             (Some(value), Some(key)) => Ok(Some((key, value))),
@@ -179,7 +177,8 @@ impl<'a> Tree<'a> {
     /// Checks the tree rules of a payload.
     pub(crate) fn check(payload: Item<'a>) -> Result<Self, ClaimsError> {
         let root = payload.as_map().ok_or(ClaimsError::NotAMap)?;
-        let mut digests = Vec::new();
+        // At most as many as fit, so that none moves.
+        let mut digests = Vec::with_capacity(payload.bytes().len() / DIGEST_ITEM);
         check_tree(payload, Markers::Allowed, &mut digests)?;
         Ok(Self { root, digests })
     }
@@ -189,33 +188,53 @@ impl<'a> Tree<'a> {
     pub(crate) fn join(self, sd_claims: Option<Item<'a>>) -> Result<Joined<'a>, VerifyError> {
         let Self { root, mut digests } = self;
         let disclosures = read_disclosures(sd_claims, &mut digests)?;
-        let mut slots: Vec<Slot<'a>> = digests.into_iter().map(Slot::new).collect();
-        slots.sort_unstable_by(|left, right| left.cmp(right.rank, right.digest));
-        if slots.windows(2).any(|pair| matches!(pair, [left, right] if left.digest == right.digest)) {
+        let sorted = Ranks::sort(&digests);
+        if sorted.has_duplicate(&digests) {
             return Err(DisclosureError::DuplicateDigest.into());
         }
-        let mut joined = Joined { root, disclosures, slots };
+        let mut joined = Joined { root, disclosures, answers: vec![None; digests.len()], digests, sorted };
         joined.match_digests()?;
         Ok(joined)
     }
 }
 
-/// A digest that stands in the claims or in a disclosed value, and the disclosure that answers it.
+/// Places of byte strings in a list, in the order of the strings, with their ranks.
 #[derive(Debug)]
-struct Slot<'a> {
-    rank: u64,
-    digest: &'a [u8],
-    disclosure: Option<usize>,
+struct Ranks(Vec<(u64, usize)>);
+
+impl Ranks {
+    fn sort<B: AsRef<[u8]>>(strings: &[B]) -> Self {
+        let mut ranks: Vec<(u64, usize)> = strings.iter().map(|string| rank(string.as_ref())).zip(0..).collect();
+        ranks.sort_unstable_by(|left, right| {
+            // Whoever chooses digests of equal ranks makes this slower, not wrong, and no worse than any sorting.
+            left.0.cmp(&right.0).then_with(|| at(strings, left.1).cmp(at(strings, right.1)))
+        });
+        Self(ranks)
+    }
+
+    fn has_duplicate<B: AsRef<[u8]>>(&self, strings: &[B]) -> bool {
+        let equal = |left: &(u64, usize), right: &(u64, usize)| {
+            left.0 == right.0 && at(strings, left.1) == at(strings, right.1)
+        };
+        self.0.windows(2).any(|pair| matches!(pair, [left, right] if equal(left, right)))
+    }
+
+    /// The place of `string` in the list.
+    fn find<B: AsRef<[u8]>>(&self, strings: &[B], string: &[u8]) -> Option<usize> {
+        let wanted = rank(string);
+        let found =
+            self.0.binary_search_by(|(rank, place)| rank.cmp(&wanted).then_with(|| at(strings, *place).cmp(string)));
+        self.0.get(found.ok()?).map(|(_, place)| *place)
+    }
 }
 
-impl<'a> Slot<'a> {
-    fn new(digest: &'a [u8]) -> Self {
-        Self { rank: rank(digest), digest, disclosure: None }
-    }
+fn at<B: AsRef<[u8]>>(strings: &[B], place: usize) -> &[u8] {
+    strings.get(place).map(AsRef::as_ref).unwrap_or_default()
+}
 
-    fn cmp(&self, rank: u64, digest: &[u8]) -> Ordering {
-        self.rank.cmp(&rank).then_with(|| self.digest.cmp(digest))
-    }
+/// Bytewise order, for many strings that differ early.
+pub(crate) fn bytewise(left: &[u8], right: &[u8]) -> Ordering {
+    rank(left).cmp(&rank(right)).then_with(|| left.cmp(right))
 }
 
 /// The first eight bytes as a number, which orders most things without looking at the rest.
@@ -231,8 +250,11 @@ fn rank(bytes: &[u8]) -> u64 {
 pub(crate) struct Joined<'a> {
     root: Map<'a>,
     disclosures: Vec<Disclosure<'a>>,
-    // INVARIANT (sorted): by digest, no two equal.
-    slots: Vec<Slot<'a>>,
+    // INVARIANT (together): those of one container stand one after another, in their order.
+    digests: Vec<&'a [u8]>,
+    sorted: Ranks,
+    /// For each digest the place of the disclosure that answers it.
+    answers: Vec<Option<u32>>,
 }
 
 impl<'a> Joined<'a> {
@@ -243,7 +265,7 @@ impl<'a> Joined<'a> {
 
     /// Whether every digest has its disclosure, so that nothing is hidden from whoever holds them all.
     pub(crate) fn is_complete(&self) -> bool {
-        self.slots.iter().all(|slot| slot.disclosure.is_some())
+        self.answers.iter().all(Option::is_some)
     }
 
     /// The claims with all disclosures in place and all markers gone, in deterministic CBOR.
@@ -297,28 +319,38 @@ impl<'a> Joined<'a> {
     }
 
     fn disclosed(&self, digest: &[u8]) -> Option<(usize, &Disclosure<'a>)> {
-        let index = self.slots.get(self.slot_of(digest)?)?.disclosure?;
+        self.answer(self.sorted.find(&self.digests, digest)?)
+    }
+
+    /// What answers the digest at `place`.
+    fn answer(&self, place: usize) -> Option<(usize, &Disclosure<'a>)> {
+        let index = usize::try_from((*self.answers.get(place)?)?).ok()?;
         Some((index, self.disclosures.get(index)?))
     }
 
     /// Step 4: the first disclosure fixes what is hashed; each result must be a digest of the claims.
     fn match_digests(&mut self) -> Result<(), VerifyError> {
         let Some(first) = self.disclosures.first() else { return Ok(()) };
-        let wrapped = self.slot_of(&hash::sha256(first.item.bytes())).is_some();
-        for index in 0..self.disclosures.len() {
-            let Some(disclosure) = self.disclosures.get(index) else { break };
-            let digest = hash::sha256(if wrapped { disclosure.item.bytes() } else { disclosure.content() });
-            let slot = self.slot_of(&digest).ok_or(DisclosureError::Orphan)?;
-            if let Some(slot) = self.slots.get_mut(slot) {
-                slot.disclosure = Some(index);
+        let wrapped = self.sorted.find(&self.digests, &hash::sha256(first.item.bytes())).is_some();
+        let input = |disclosure: &Disclosure<'a>| if wrapped { disclosure.item.bytes() } else { disclosure.content() };
+        let hashes: Vec<_> = self.disclosures.iter().map(|disclosure| hash::sha256(input(disclosure))).collect();
+        // Both in one order, so each is looked at once.
+        let mut digests = self.sorted.0.iter();
+        for (rank, index) in Ranks::sort(&hashes).0 {
+            let hash = at(&hashes, index);
+            let place = loop {
+                let (known, place) = digests.next().ok_or(DisclosureError::Orphan)?;
+                match known.cmp(&rank).then_with(|| at(&self.digests, *place).cmp(hash)) {
+                    Ordering::Less => {}
+                    Ordering::Equal => break *place,
+                    Ordering::Greater => return Err(DisclosureError::Orphan.into()),
+                }
+            };
+            if let Some(answer) = self.answers.get_mut(place) {
+                *answer = u32::try_from(index).ok();
             }
         }
         Ok(())
-    }
-
-    fn slot_of(&self, digest: &[u8]) -> Option<usize> {
-        let rank = rank(digest);
-        self.slots.binary_search_by(|slot| slot.cmp(rank, digest)).ok()
     }
 
     /// What is wrong with claims of more than 16 levels: that alone, or a fault of an earlier step. Without recursion, because a chain
@@ -535,14 +567,19 @@ struct Assembly<'j, 'a> {
 }
 
 impl<'j, 'a> Assembly<'j, 'a> {
-    /// The disclosure to be shown in place of `digest`, counted.
-    fn take(&mut self, digest: &[u8]) -> Option<&'j Disclosure<'a>> {
-        let (index, disclosure) = self.joined.disclosed(digest)?;
+    /// The disclosure to be shown in place of the digest at `place`, counted.
+    fn take(&mut self, place: usize) -> Option<&'j Disclosure<'a>> {
+        let (index, disclosure) = self.joined.answer(place)?;
         if !(self.chosen)(index) {
             return None;
         }
         self.used = self.used.saturating_add(1);
         Some(disclosure)
+    }
+
+    /// The places of the digests of one container, given the first of them.
+    fn places(&self, first: Option<&[u8]>) -> core::ops::RangeFrom<usize> {
+        first.and_then(|digest| self.joined.sorted.find(&self.joined.digests, digest)).unwrap_or(usize::MAX)..
     }
 
     /// Notes that what stands at `step` was disclosed.
@@ -596,8 +633,9 @@ impl<'j, 'a> Assembly<'j, 'a> {
                 self.entries.push(Entry::new(key, value));
                 continue;
             }
-            for digest in value.as_array().into_iter().flatten().filter_map(Item::as_bytes) {
-                let Some(disclosure) = self.take(digest) else { continue };
+            let Some(digests) = value.as_array() else { continue };
+            for place in self.places(digests.get(0).and_then(Item::as_bytes)).take(digests.len()) {
+                let Some(disclosure) = self.take(place) else { continue };
                 let Some((key, value)) = disclosure.as_member(level == 1)? else { continue };
                 self.note(Step::Key(key));
                 self.entries.push(Entry::new(key, value));
@@ -629,16 +667,19 @@ impl<'j, 'a> Assembly<'j, 'a> {
     }
 
     fn array(&mut self, writer: &mut Writer, item: Item<'a>, level: usize) -> Result<(), Stop> {
+        let elements = || item.as_array().into_iter().flatten();
         // The head goes first, so what is there is counted before.
         let (mut len, used) = (0_usize, self.used);
-        for element in item.as_array().into_iter().flatten() {
-            len = len.saturating_add(usize::from(self.element(element)?.is_some()));
+        let places = self.places(elements().find_map(as_redacted_element));
+        let mut next = places.clone();
+        for element in elements() {
+            len = len.saturating_add(usize::from(self.element(element, &mut next)?.is_some()));
         }
         self.used = used;
         writer.array(len);
-        let mut at = 0_usize;
-        for element in item.as_array().into_iter().flatten() {
-            let Some(value) = self.element(element)? else { continue };
+        let (mut at, mut next) = (0_usize, places);
+        for element in elements() {
+            let Some(value) = self.element(element, &mut next)? else { continue };
             let step = Step::At(at);
             if as_redacted_element(element).is_some() {
                 self.note(step);
@@ -649,11 +690,15 @@ impl<'j, 'a> Assembly<'j, 'a> {
         Ok(())
     }
 
-    /// What stands for one element of an array, if anything.
-    fn element(&mut self, element: Item<'a>) -> Result<Option<Item<'a>>, DisclosureError> {
+    /// What stands for one element of an array, if anything; `places` are those of its digests.
+    fn element(
+        &mut self,
+        element: Item<'a>,
+        places: &mut impl Iterator<Item = usize>,
+    ) -> Result<Option<Item<'a>>, DisclosureError> {
         match as_redacted_element(element) {
             None => Ok(Some(element)),
-            Some(digest) => self.take(digest).map_or(Ok(None), Disclosure::as_element),
+            Some(_) => places.next().and_then(|place| self.take(place)).map_or(Ok(None), Disclosure::as_element),
         }
     }
 }
@@ -677,10 +722,15 @@ fn read_disclosures<'a>(
     if array.len() > profile::MAX_DISCLOSURES {
         return Err(VerifyError::Limit { what: Limit::Disclosures, max: profile::MAX_DISCLOSURES });
     }
-    if array.iter().any(|item| item.kind() != Kind::Bytes) {
-        return Err(DisclosureError::Shape.into());
+    let mut disclosures = Vec::with_capacity(array.len());
+    for item in array {
+        match Disclosure::parse(item, digests) {
+            Ok(disclosure) => disclosures.push(disclosure),
+            // The array is looked at before what its strings hold.
+            Err(_) if array.iter().any(|item| item.kind() != Kind::Bytes) => return Err(DisclosureError::Shape.into()),
+            Err(error) => return Err(error),
+        }
     }
-    let disclosures = array.iter().map(|item| Disclosure::parse(item, digests)).collect::<Result<Vec<_>, _>>()?;
     let mut salts: Vec<u128> = disclosures.iter().map(|disclosure| disclosure.salt).collect();
     salts.sort_unstable();
     if salts.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
@@ -689,6 +739,8 @@ fn read_disclosures<'a>(
     Ok(disclosures)
 }
 
+/// Bytes of a digest with its head.
+const DIGEST_ITEM: usize = 34;
 /// Bytes that the claims take which are not disclosed, most often.
 const OPEN: usize = 512;
 /// Entries of maps that are not disclosed, most often.

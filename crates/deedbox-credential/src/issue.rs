@@ -316,8 +316,8 @@ impl Plan {
         rng: &mut impl CryptoRng,
     ) -> Result<Self, IssueError> {
         let (begin, end) = template.times(now).ok_or(IssueError::Times)?;
-        let mut minter = Minter::new(rng);
-        let mut payload = Writer::new();
+        let mut minter = Minter::new(rng, claims.disclosures());
+        let mut payload = Writer::with_capacity(claims.size().saturating_add(REGISTERED));
         payload.map(|entries| {
             text(entries, profile::ISS, iss);
             if !claims.has_subject() {
@@ -403,10 +403,14 @@ fn write_status(writer: &mut Writer, status: &StatusReference) {
     });
 }
 
+/// Bytes that the registered claims take, most often.
+const REGISTERED: usize = 512;
+
 /// `urn:ietf:params:oauth:ckt:sha-256:` and the thumbprint in base64url without padding (RFC 9679, section 5.4).
 fn thumbprint_uri(key: &VerifyKey) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut uri = profile::THUMBPRINT_URI.to_owned();
+    let mut uri = String::with_capacity(profile::THUMBPRINT_URI.len().saturating_add(43));
+    uri.push_str(profile::THUMBPRINT_URI);
     for chunk in key.thumbprint().as_bytes().chunks(3) {
         let bits = chunk.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..=chunk.len() {

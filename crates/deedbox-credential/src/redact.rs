@@ -3,14 +3,14 @@
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::fmt;
 
-use deedbox_cbor::{Item, ItemBuf, Kind, Limits, MapWriter, Order, Writer};
+use deedbox_cbor::{Item, ItemBuf, Kind, Limits, MapWriter, Writer};
 use deedbox_crypto::hash;
 use deedbox_model::{Assurance, Timestamp};
 use rand_core::CryptoRng;
 
 use crate::{
-    claims::Registered,
-    disclosure::{Markers, check_tree},
+    claims::is_audience,
+    disclosure::{Markers, bytewise, check_tree},
     error::{ClaimSetError, ClaimsError, IssueError},
     profile,
 };
@@ -39,6 +39,18 @@ impl ClaimSet {
 
     pub(crate) fn has_subject(&self) -> bool {
         self.has_subject
+    }
+
+    /// How many disclosures and decoys it makes.
+    pub(crate) fn disclosures(&self) -> usize {
+        self.disclosures
+    }
+
+    /// About how many bytes its open part takes, digests included.
+    pub(crate) fn size(&self) -> usize {
+        let open = self.top.members.iter().filter(|member| !member.redact);
+        let open: usize = open.map(|member| member.value.size().saturating_add(DISCLOSURE)).sum();
+        open.saturating_add(self.top.places().saturating_mul(DIGEST))
     }
 
     /// Whether every verifier sees a subject or an id.
@@ -95,7 +107,7 @@ impl ClaimSetBuilder {
         let (mut has_subject, mut names_everywhere) = (false, false);
         for member in &self.top.members {
             let Some(key) = member.key.as_int() else { continue };
-            if member.redact && profile::NEVER_REDACTED.contains(&key) {
+            if member.redact && profile::is_never_redacted(key) {
                 return Err(ClaimSetError::NeverRedacted);
             }
             if SET_BY_TEMPLATE.contains(&key) {
@@ -122,7 +134,7 @@ impl fmt::Debug for ClaimSetBuilder {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClaimKey(Key);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Int(i64),
     Text(String),
@@ -289,6 +301,15 @@ impl Node {
         }
     }
 
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Array(array) => array.places().saturating_mul(DIGEST),
+            Self::Leaf(item) => item.bytes().len(),
+            Self::Map(map) => map.places().saturating_mul(DIGEST),
+        }
+    }
+
     // Recursion is bounded: a set has at most 16 levels.
     fn write<R: CryptoRng>(&self, writer: &mut Writer, minter: &mut Minter<'_, R>) {
         match self {
@@ -309,6 +330,9 @@ fn check_leaf(item: Item<'_>, level: usize) -> Result<(), ClaimSetError> {
         ClaimsError::ReservedTag => ClaimSetError::ReservedTag,
         _ => ClaimSetError::Marker,
     })?;
+    if !matches!(item.kind(), Kind::Array | Kind::Map | Kind::Tag) {
+        return Ok(());
+    }
     let mut containers = Vec::from([(item, level)]);
     while let Some((container, level)) = containers.pop() {
         if level > profile::MAX_LEVELS {
@@ -377,9 +401,7 @@ impl ClaimMap {
             if matches!(&member.key.0, Key::Text(text) if text.len() > profile::MAX_LABEL) {
                 return Err(ClaimSetError::Key);
             }
-            let mut writer = Writer::new();
-            member.key.write(&mut writer);
-            keys.push(writer.into_vec());
+            keys.push(&member.key.0);
             *disclosures = disclosures.saturating_add(usize::from(member.redact));
             member.value.check(level, disclosures)?;
         }
@@ -392,32 +414,21 @@ impl ClaimMap {
 
     /// The registered claims that are not the template's must have their types.
     fn check_registered(&self) -> Result<(), ClaimSetError> {
-        let mut writer = Writer::new();
-        writer.map(|entries| {
-            entries.int(profile::ISS, |writer| {
-                writer.text("");
-            });
-            for member in &self.members {
-                if let (Some(key), Node::Leaf(item)) = (member.key.as_int(), &member.value) {
-                    entries.int(key, |writer| {
-                        writer.item(item.as_item());
-                    });
-                } else if member.key.as_int().is_some_and(|key| TYPED.contains(&key)) {
-                    // A map or array with redactions of its own: of no registered type.
-                    entries.int(profile::SUB, |writer| {
-                        writer.null();
-                    });
-                }
-            }
-        });
-        let limits = Limits::new(usize::MAX).with_depth(64);
-        let item = deedbox_cbor::read(writer.as_slice(), Order::Canonical, &limits).map_err(|_| ClaimSetError::Cbor)?;
-        let map = item.as_map().ok_or(ClaimSetError::Cbor)?;
-        Registered::read(map).map(|_| ()).map_err(|_| ClaimSetError::Type)
+        let good = |member: &Member| match (member.key.as_int(), &member.value) {
+            (Some(profile::SUB), value) => matches!(value, Node::Leaf(item) if item.as_item().as_str().is_some()),
+            (Some(profile::AUD), value) => matches!(value, Node::Leaf(item) if is_audience(item.as_item())),
+            (Some(profile::CTI), value) => matches!(value, Node::Leaf(item) if item.as_item().as_bytes().is_some()),
+            _ => true,
+        };
+        if self.members.iter().all(good) { Ok(()) } else { Err(ClaimSetError::Type) }
+    }
+
+    fn places(&self) -> usize {
+        self.members.len().saturating_add(self.decoys)
     }
 
     fn write_entries<R: CryptoRng>(&self, entries: &mut MapWriter, minter: &mut Minter<'_, R>) {
-        let mut digests = Vec::new();
+        let mut digests = Vec::with_capacity(self.places());
         for member in &self.members {
             if member.redact {
                 digests.push(minter.mint(Some((&member.value, Some(&member.key)))));
@@ -429,7 +440,7 @@ impl ClaimMap {
         if digests.is_empty() {
             return;
         }
-        digests.sort_unstable();
+        digests.sort_unstable_by(|left, right| bytewise(left, right));
         entries.entry(
             |writer| {
                 writer.simple(profile::REDACTED_KEYS);
@@ -484,6 +495,10 @@ impl ClaimArray {
         Self { decoys: self.decoys.saturating_add(decoys), ..self }
     }
 
+    fn places(&self) -> usize {
+        self.elements.len().saturating_add(self.decoys)
+    }
+
     fn write<R: CryptoRng>(&self, writer: &mut Writer, minter: &mut Minter<'_, R>) {
         let mut places: Vec<Option<&(ClaimValue, bool)>> = self.elements.iter().map(Some).collect();
         for _ in 0..self.decoys {
@@ -513,13 +528,15 @@ impl fmt::Debug for ClaimArray {
 /// Makes disclosures, each with a salt of its own.
 pub(crate) struct Minter<'r, R> {
     rng: &'r mut R,
-    salts: Vec<[u8; profile::SALT_LEN]>,
+    // As numbers: to be compared with each other, no more.
+    salts: Vec<u128>,
     disclosures: Vec<Vec<u8>>,
 }
 
 impl<'r, R: CryptoRng> Minter<'r, R> {
-    pub(crate) fn new(rng: &'r mut R) -> Self {
-        Self { rng, salts: Vec::new(), disclosures: Vec::new() }
+    /// One for that many disclosures.
+    pub(crate) fn new(rng: &'r mut R, disclosures: usize) -> Self {
+        Self { rng, salts: Vec::with_capacity(disclosures), disclosures: Vec::with_capacity(disclosures) }
     }
 
     /// The disclosures, each as the content of its byte string, sorted so that their order doesn't tell.
@@ -529,7 +546,7 @@ impl<'r, R: CryptoRng> Minter<'r, R> {
         if salts.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
             return Err(IssueError::Randomness);
         }
-        disclosures.sort_unstable();
+        disclosures.sort_unstable_by(|left, right| bytewise(left, right));
         Ok(disclosures)
     }
 
@@ -537,8 +554,8 @@ impl<'r, R: CryptoRng> Minter<'r, R> {
     fn mint(&mut self, claim: Option<(&Node, Option<&ClaimKey>)>) -> [u8; profile::DIGEST_LEN] {
         let mut salt = [0; profile::SALT_LEN];
         self.rng.fill_bytes(&mut salt);
-        self.salts.push(salt);
-        let mut writer = Writer::new();
+        self.salts.push(u128::from_be_bytes(salt));
+        let mut writer = Writer::with_capacity(claim.map_or(0, |(value, _)| value.size()).saturating_add(DISCLOSURE));
         match claim {
             None => {
                 writer.array(1).bytes(&salt);
@@ -554,10 +571,9 @@ impl<'r, R: CryptoRng> Minter<'r, R> {
             }
         }
         let disclosure = writer.into_vec();
-        let mut wrapped = Writer::with_capacity(disclosure.len().saturating_add(4));
-        wrapped.bytes(&disclosure);
+        let digest = wrapped_digest(&disclosure);
         self.disclosures.push(disclosure);
-        hash::sha256(wrapped.as_slice())
+        digest
     }
 
     /// A number below `end`, for places only: its bias is of no weight.
@@ -565,6 +581,18 @@ impl<'r, R: CryptoRng> Minter<'r, R> {
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.rng.next_u64() % end).unwrap_or(0)
     }
+}
+
+/// SHA-256 of a byte string with its head, of which there are many: without a copy of it.
+fn wrapped_digest(content: &[u8]) -> [u8; profile::DIGEST_LEN] {
+    let [.., b3, b2, b1, b0] = content.len().to_be_bytes();
+    let head: &[u8] = match (b3, b2, b1, b0) {
+        (0, 0, 0, ..24) => &[0x40 | b0],
+        (0, 0, 0, _) => &[0x58, b0],
+        (0, 0, ..) => &[0x59, b1, b0],
+        _ => &[0x5a, b3, b2, b1, b0],
+    };
+    hash::sha256_parts(&[head, content])
 }
 
 /// Claims of which the template, the issuer or the holder's key say all there is to say.
@@ -578,5 +606,24 @@ const SET_BY_TEMPLATE: &[i64] = &[
     profile::CNONCE,
     profile::STATUS,
 ];
-/// Claims with a registered type that a set may hold.
-const TYPED: &[i64] = &[profile::SUB, profile::AUD, profile::CTI];
+/// Bytes of a digest with its head.
+const DIGEST: usize = 34;
+/// Bytes of a disclosure but for its value: salt, heads, most keys.
+const DISCLOSURE: usize = 48;
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_digest_is_that_of_the_byte_string_as_it_is_written() {
+        for len in [0, 1, 23, 24, 255, 256, 65_535, 65_536, 200_000] {
+            let content = vec![7; len];
+            let mut writer = Writer::new();
+            writer.bytes(&content);
+            assert_eq!(wrapped_digest(&content), hash::sha256(writer.as_slice()), "{len}");
+        }
+    }
+}

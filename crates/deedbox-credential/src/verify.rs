@@ -230,7 +230,7 @@ impl<'t> Verifier<'t> {
                 iss: registered.iss.to_owned(),
                 issuer_key,
                 vct: registered.vct.as_ref().map(Vct::from_kind),
-                digest: Digest::from_bytes(hash::sha256(kbt)),
+                presentation: kbt.to_vec(),
                 issued: registered.iat.map(Date::to_timestamp),
                 expires: registered.exp.map(Date::to_timestamp),
                 presented: bound.iat.to_timestamp(),
@@ -390,7 +390,7 @@ pub struct Accepted {
     iss: String,
     issuer_key: Thumbprint,
     vct: Option<Vct>,
-    digest: Digest,
+    presentation: Vec<u8>,
     issued: Option<Timestamp>,
     expires: Option<Timestamp>,
     presented: Timestamp,
@@ -418,7 +418,7 @@ impl Accepted {
     /// SHA-256 of the presentation as received: for the log, which holds no values.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.digest
+        Digest::from_bytes(hash::sha256(&self.presentation))
     }
 
     /// Where the claims stand that the person chose to show, without those that every verifier sees: for the log too.
