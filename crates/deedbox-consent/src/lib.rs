@@ -80,6 +80,7 @@ mod regime;
 mod release;
 mod request;
 mod selector;
+mod setters;
 mod shared;
 mod terms;
 #[cfg(feature = "test-util")]
@@ -114,5 +115,5 @@ pub use regime::{Basis, Ground, PartyKind, Regime, Sensitivity};
 pub use release::ReleasePlan;
 pub use request::{Ask, AskedFields, HostFacts};
 pub use selector::{Any, Bounds, Selector};
-pub use terms::{Terms, TermsDiff, terms_diff};
+pub use terms::{Agreed, Terms, TermsDiff, terms_diff};
 pub use vocab::{Field, Vocabulary, VocabularyBuilder};

@@ -9,6 +9,7 @@ use crate::{
         read, read_absent, read_actions, read_any, read_bounds, read_names, read_selector, to_vec, write_any,
         write_bounds, write_names, write_selector,
     },
+    setters::setters,
 };
 
 /// Lets somebody else make rules for the person, within bounds.
@@ -54,39 +55,17 @@ impl Mandate {
         }
     }
 
-    /// Narrows it to these purposes.
-    #[must_use]
-    pub fn purposes(mut self, purposes: impl IntoIterator<Item = Name>) -> Self {
-        self.purposes = Any::Only(purposes.into_iter().collect());
-        self
-    }
-
-    /// Narrows it to these actions.
-    #[must_use]
-    pub fn actions(mut self, actions: impl Into<Actions>) -> Self {
-        self.actions = Any::Only(actions.into());
-        self
-    }
-
-    /// Narrows it to these fields.
-    #[must_use]
-    pub fn fields(mut self, fields: Selector) -> Self {
-        self.fields = Any::Only(fields);
-        self
-    }
-
-    /// Sets when it holds: `from ≤ now < until`.
-    #[must_use]
-    pub fn between(mut self, from: Timestamp, until: Timestamp) -> Self {
-        self.bounds = Bounds::between(from, until);
-        self
-    }
-
-    /// Sets the digest of the deed.
-    #[must_use]
-    pub fn deed(mut self, deed: Digest) -> Self {
-        self.deed = Some(deed);
-        self
+    setters! {
+        /// Narrows it to these purposes.
+        purposes(purposes: impl IntoIterator<Item = Name>) purposes = Any::Only(purposes.into_iter().collect());
+        /// Narrows it to these actions.
+        actions(actions: impl Into<Actions>) actions = Any::Only(actions.into());
+        /// Narrows it to these fields.
+        fields(fields: Selector) fields = Any::Only(fields);
+        /// Sets when it holds: `from ≤ now < until`.
+        between(from: Timestamp, until: Timestamp) bounds = Bounds::between(from, until);
+        /// Sets the digest of the deed.
+        deed(deed: Digest) deed = Some(deed);
     }
 
     /// The canonical bytes: what the person signs.

@@ -10,6 +10,7 @@ use crate::{
         to_vec, write_bounds, write_names, write_opt, write_selector,
     },
     lists::code_list,
+    setters::setters,
 };
 
 /// What a person lets leave the store: to whom, for what, which fields, how long.
@@ -130,102 +131,35 @@ impl Permission {
         }
     }
 
-    /// Sets the rank.
-    #[must_use]
-    pub fn rank(mut self, rank: Rank) -> Self {
-        self.rank = rank;
-        self
-    }
-
-    /// Sets what may be done.
-    #[must_use]
-    pub fn actions(mut self, actions: impl Into<Actions>) -> Self {
-        self.actions = actions.into();
-        self
-    }
-
-    /// Sets the fields.
-    #[must_use]
-    pub fn fields(mut self, fields: Selector) -> Self {
-        self.fields = fields;
-        self
-    }
-
-    /// Sets the ground for sensitive fields.
-    #[must_use]
-    pub fn ground(mut self, ground: Ground) -> Self {
-        self.ground = Some(ground);
-        self
-    }
-
-    /// Sets when it holds: `from ≤ now < until`.
-    #[must_use]
-    pub fn between(mut self, from: Timestamp, until: Timestamp) -> Self {
-        self.bounds = Bounds::between(from, until);
-        self
-    }
-
-    /// Sets how many seconds the receiver may keep what is released.
-    #[must_use]
-    pub fn retention(mut self, secs: u64) -> Self {
-        self.retention = Some(secs);
-        self
-    }
-
-    /// Sets the least assurance of the asker, 0 to 4.
-    #[must_use]
-    pub fn assurance(mut self, level: u8) -> Self {
-        self.assurance = level;
-        self
-    }
-
-    /// Sets the conditions.
-    #[must_use]
-    pub fn conditions(mut self, conditions: impl IntoIterator<Item = Name>) -> Self {
-        self.conditions = conditions.into_iter().collect();
-        self
-    }
-
-    /// Sets the parties it may be passed on to.
-    #[must_use]
-    pub fn recipients(mut self, recipients: impl IntoIterator<Item = Name>) -> Self {
-        self.recipients = recipients.into_iter().collect();
-        self
-    }
-
-    /// Sets how often it may be used: `times` in any `per` seconds, or ever.
-    #[must_use]
-    pub fn limit(mut self, times: u64, per: Option<u64>) -> Self {
-        self.limit = Some(Limit { times, per });
-        self
-    }
-
-    /// Sets the times records may be of.
-    #[must_use]
-    pub fn records(mut self, records: Bounds) -> Self {
-        self.records = records;
-        self
-    }
-
-    /// Sets what the receiver owes.
-    #[must_use]
-    pub fn obligations(mut self, obligations: impl Into<Obligations>) -> Self {
-        self.obligations = obligations.into();
-        self
-    }
-
-    /// Sets how the person agreed.
-    #[must_use]
-    pub fn evidence(mut self, evidence: Evidence) -> Self {
-        self.evidence = evidence;
-        self
-    }
-
-    /// Sets the mandate it is made under.
-    #[must_use]
-    pub fn mandate(mut self, mandate: Name) -> Self {
-        self.mandate = Some(mandate);
-        self
+    setters! {
+        /// Sets the rank.
+        rank(rank: Rank) rank = rank;
+        /// Sets what may be done.
+        actions(actions: impl Into<Actions>) actions = actions.into();
+        /// Sets the fields.
+        fields(fields: Selector) fields = fields;
+        /// Sets the ground for sensitive fields.
+        ground(ground: Ground) ground = Some(ground);
+        /// Sets when it holds: `from ≤ now < until`.
+        between(from: Timestamp, until: Timestamp) bounds = Bounds::between(from, until);
+        /// Sets how many seconds the receiver may keep what is released.
+        retention(secs: u64) retention = Some(secs);
+        /// Sets the least assurance of the asker, 0 to 4.
+        assurance(level: u8) assurance = level;
+        /// Sets the conditions.
+        conditions(conditions: impl IntoIterator<Item = Name>) conditions = conditions.into_iter().collect();
+        /// Sets the parties it may be passed on to.
+        recipients(recipients: impl IntoIterator<Item = Name>) recipients = recipients.into_iter().collect();
+        /// Sets how often it may be used: `times` in any `per` seconds, or ever.
+        limit(times: u64, per: Option<u64>) limit = Some(Limit { times, per });
+        /// Sets the times records may be of.
+        records(records: Bounds) records = records;
+        /// Sets what the receiver owes.
+        obligations(obligations: impl Into<Obligations>) obligations = obligations.into();
+        /// Sets how the person agreed.
+        evidence(evidence: Evidence) evidence = evidence;
+        /// Sets the mandate it is made under.
+        mandate(mandate: Name) mandate = Some(mandate);
     }
 
     /// The canonical bytes: what its maker signs.
@@ -350,25 +284,13 @@ impl Evidence {
         Self { kind, notice: None, language: None, time: None }
     }
 
-    /// Adds the digest of the notice that was shown.
-    #[must_use]
-    pub fn notice(mut self, notice: Digest) -> Self {
-        self.notice = Some(notice);
-        self
-    }
-
-    /// Adds when the person agreed.
-    #[must_use]
-    pub fn time(mut self, time: Timestamp) -> Self {
-        self.time = Some(time);
-        self
-    }
-
-    /// Adds the notice's language; a text that is no language tag is left out.
-    #[must_use]
-    pub fn language(mut self, tag: &str) -> Self {
-        self.language = is_tag(tag).then(|| tag.into());
-        self
+    setters! {
+        /// Adds the digest of the notice that was shown.
+        notice(notice: Digest) notice = Some(notice);
+        /// Adds when the person agreed.
+        time(time: Timestamp) time = Some(time);
+        /// Adds the notice's language; a text that is no language tag is left out.
+        language(tag: &str) language = is_tag(tag).then(|| tag.into());
     }
 
     fn encode(&self, writer: &mut Writer) {

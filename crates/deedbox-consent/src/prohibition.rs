@@ -9,6 +9,7 @@ use crate::{
         read, read_absent, read_actions, read_any, read_bounds, read_names, read_selector, to_vec, write_any,
         write_bounds, write_names, write_selector,
     },
+    setters::setters,
 };
 
 /// What never leaves, whatever a permission of the same or a lower rank says.
@@ -60,60 +61,23 @@ impl Prohibition {
         }
     }
 
-    /// Sets the rank.
-    #[must_use]
-    pub fn rank(mut self, rank: Rank) -> Self {
-        self.rank = rank;
-        self
-    }
-
-    /// Narrows it to these purposes.
-    #[must_use]
-    pub fn purposes(mut self, purposes: impl IntoIterator<Item = Name>) -> Self {
-        self.purposes = Any::Only(purposes.into_iter().collect());
-        self
-    }
-
-    /// Narrows it to these actions.
-    #[must_use]
-    pub fn actions(mut self, actions: impl Into<Actions>) -> Self {
-        self.actions = Any::Only(actions.into());
-        self
-    }
-
-    /// Narrows it to these fields.
-    #[must_use]
-    pub fn fields(mut self, fields: Selector) -> Self {
-        self.fields = Any::Only(fields);
-        self
-    }
-
-    /// Narrows it to a time: `from ≤ now < until`.
-    #[must_use]
-    pub fn between(mut self, from: Timestamp, until: Timestamp) -> Self {
-        self.bounds = Bounds::between(from, until);
-        self
-    }
-
-    /// Sets when it holds.
-    #[must_use]
-    pub fn bounds(mut self, bounds: Bounds) -> Self {
-        self.bounds = bounds;
-        self
-    }
-
-    /// Narrows it to records of these times.
-    #[must_use]
-    pub fn records(mut self, records: Bounds) -> Self {
-        self.records = records;
-        self
-    }
-
-    /// Sets the mandate it is made under.
-    #[must_use]
-    pub fn mandate(mut self, mandate: Name) -> Self {
-        self.mandate = Some(mandate);
-        self
+    setters! {
+        /// Sets the rank.
+        rank(rank: Rank) rank = rank;
+        /// Narrows it to these purposes.
+        purposes(purposes: impl IntoIterator<Item = Name>) purposes = Any::Only(purposes.into_iter().collect());
+        /// Narrows it to these actions.
+        actions(actions: impl Into<Actions>) actions = Any::Only(actions.into());
+        /// Narrows it to these fields.
+        fields(fields: Selector) fields = Any::Only(fields);
+        /// Narrows it to a time: `from ≤ now < until`.
+        between(from: Timestamp, until: Timestamp) bounds = Bounds::between(from, until);
+        /// Sets when it holds.
+        bounds(bounds: Bounds) bounds = bounds;
+        /// Narrows it to records of these times.
+        records(records: Bounds) records = records;
+        /// Sets the mandate it is made under.
+        mandate(mandate: Name) mandate = Some(mandate);
     }
 
     /// The canonical bytes: what its maker signs.

@@ -9,6 +9,7 @@ use deedbox_model::{Assurance, Name, Timestamp};
 use crate::{
     Action, Basis, DecodeError, Ground,
     codec::{read, read_absent, read_names, to_vec, write_names},
+    setters::setters,
 };
 
 /// What the asker says. Nothing of it is believed beyond what it is: a wish.
@@ -86,25 +87,13 @@ impl Ask {
         }
     }
 
-    /// Sets the action.
-    #[must_use]
-    pub fn action(mut self, action: Action) -> Self {
-        self.action = Some(action);
-        self
-    }
-
-    /// Sets the ground.
-    #[must_use]
-    pub fn ground(mut self, ground: Ground) -> Self {
-        self.ground = Some(ground);
-        self
-    }
-
-    /// Sets the recipient.
-    #[must_use]
-    pub fn recipient(mut self, recipient: Name) -> Self {
-        self.recipient = Some(recipient);
-        self
+    setters! {
+        /// Sets the action.
+        action(action: Action) action = Some(action);
+        /// Sets the ground.
+        ground(ground: Ground) ground = Some(ground);
+        /// Sets the recipient.
+        recipient(recipient: Name) recipient = Some(recipient);
     }
 
     /// The canonical bytes.
@@ -185,18 +174,11 @@ impl HostFacts {
         Self { party, now, assurance: Assurance::Unknown, conditions: BTreeSet::new(), uses: BTreeMap::new() }
     }
 
-    /// Sets how strongly the asker is authenticated.
-    #[must_use]
-    pub fn assurance(mut self, assurance: Assurance) -> Self {
-        self.assurance = assurance;
-        self
-    }
-
-    /// Sets the conditions that hold.
-    #[must_use]
-    pub fn conditions(mut self, conditions: impl IntoIterator<Item = Name>) -> Self {
-        self.conditions = conditions.into_iter().collect();
-        self
+    setters! {
+        /// Sets how strongly the asker is authenticated.
+        assurance(assurance: Assurance) assurance = assurance;
+        /// Sets the conditions that hold.
+        conditions(conditions: impl IntoIterator<Item = Name>) conditions = conditions.into_iter().collect();
     }
 
     /// Adds the earlier releases under `permission`.

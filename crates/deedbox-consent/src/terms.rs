@@ -1,9 +1,12 @@
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use deedbox_model::{Digest, Name};
 
 use crate::{
-    DecodeError, Limit, Permission, Vocabulary,
+    Change, DecodeError, Limit, Permission, Vocabulary,
     codec::{read, to_vec},
 };
 
@@ -126,6 +129,105 @@ impl Terms {
         let (notice, vocabulary) = (Digest::decode(map.required(4)?)?, Digest::decode(map.required(5)?)?);
         map.finish()?;
         Self::new(party, permissions, notice, vocabulary)
+    }
+}
+
+/// The terms in force with a party, and wider ones that wait for a new signature.
+///
+/// ```
+/// # use deedbox_consent::{Action, Agreed, Basis, PartyKind, Permission, Regime, Selector, Terms, TermsDiff, To, Vocabulary};
+/// # use deedbox_model::{Digest, Name, Timestamp};
+/// # let name = |text| Name::parse(text).unwrap();
+/// # let vocabulary = Vocabulary::builder("health", 1, Regime::EU).purpose("care", &[]).category("contact", &[])
+/// #     .field("phone", &["contact"]).party("hospital", PartyKind::PUBLIC).build()?;
+/// # let (from, until) = (Timestamp::from_secs(1_000), Timestamp::from_secs(2_000));
+/// # let terms = |id, days: u64| Terms::new(name("hospital"), [Permission::new(name(id), To::Party(name("hospital")),
+/// #     name("care"), Basis::PUBLIC_TASK).actions(Action::Read).fields(Selector::of([name("phone")])).between(from, until)
+/// #     .retention(days * 86_400)], Digest::from_bytes([1; 32]), Digest::from_bytes([2; 32])).unwrap();
+/// let mut agreed = Agreed::new(terms("p1", 30));
+/// assert_eq!(agreed.offer(&vocabulary, terms("p2", 10)), TermsDiff::Narrowing);
+/// assert_eq!(agreed.in_force(), &terms("p2", 10));
+/// assert_eq!(agreed.offer(&vocabulary, terms("p3", 90)), TermsDiff::Widening);
+/// assert_eq!(agreed.in_force(), &terms("p2", 10));
+/// assert!(agreed.signed(&terms("p3", 90).to_bytes()));
+/// assert_eq!(agreed.in_force(), &terms("p3", 90));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreed {
+    in_force: Terms,
+    waiting: Option<Terms>,
+}
+
+impl Agreed {
+    /// Starts with terms that both have signed.
+    #[must_use]
+    pub const fn new(signed: Terms) -> Self {
+        Self { in_force: signed, waiting: None }
+    }
+
+    /// The terms in force.
+    #[must_use]
+    pub const fn in_force(&self) -> &Terms {
+        &self.in_force
+    }
+
+    /// The terms that wait for a signature.
+    #[must_use]
+    pub const fn waiting(&self) -> Option<&Terms> {
+        self.waiting.as_ref()
+    }
+
+    /// Takes new terms: at once if they are no wider; wider ones, and those of another party, wait, and the old ones hold
+    /// meanwhile. What waited before is dropped.
+    pub fn offer(&mut self, vocabulary: &Vocabulary, new: Terms) -> TermsDiff {
+        let is_same_party = new.party == self.in_force.party;
+        let diff = if is_same_party { terms_diff(vocabulary, &self.in_force, &new) } else { TermsDiff::Widening };
+        match diff {
+            TermsDiff::Same | TermsDiff::Narrowing => {
+                self.waiting = None;
+                self.in_force = new;
+            }
+            TermsDiff::Widening => self.waiting = Some(new),
+        }
+        diff
+    }
+
+    /// Puts the waiting terms in force if theirs are the bytes that both have signed; whoever calls has verified it.
+    #[must_use]
+    pub fn signed(&mut self, bytes: &[u8]) -> bool {
+        let is_waiting = self.waiting.as_ref().is_some_and(|waiting| waiting.to_bytes() == bytes);
+        if let Some(waiting) = self.waiting.take_if(|_| is_waiting) {
+            self.in_force = waiting;
+        }
+        is_waiting
+    }
+}
+
+impl Terms {
+    /// The changes to a policy that put these terms in the place of `old`: what is not in them as it was is withdrawn, what
+    /// is new is given.
+    ///
+    /// # Security
+    /// A new id has no uses yet. Whoever keeps them carries those of [`Terms::predecessors`] over, or a permission to ask once
+    /// could be used again after each narrowing.
+    #[must_use]
+    pub fn changes_from(&self, old: &Self) -> Vec<Change> {
+        let gone = old.permissions().filter(|permission| self.permissions.get(&permission.id) != Some(permission));
+        let new = self.permissions().filter(|permission| old.permissions.get(&permission.id) != Some(permission));
+        gone.map(|permission| Change::Withdraw(permission.id.clone())).chain(new.cloned().map(Change::from)).collect()
+    }
+
+    /// For each of these permissions that has a limit, the `old` ones with a limit that it lies inside: their uses are uses
+    /// of it too.
+    #[must_use]
+    pub fn predecessors(&self, vocabulary: &Vocabulary, old: &Self) -> BTreeMap<Name, BTreeSet<Name>> {
+        let inside = |this: &Permission| {
+            let old = old.permissions().filter(|that| that.limit.is_some() && is_inside(vocabulary, this, that));
+            old.map(|that| that.id.clone()).collect()
+        };
+        let limited = self.permissions().filter(|this| this.limit.is_some());
+        limited.map(|this| (this.id.clone(), inside(this))).collect()
     }
 }
 

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use deedbox_consent::test_util::{Draw, FIELDS, PARENTS, PARTIES, PURPOSES, WITHIN, at, name, roster, vocabulary};
 use deedbox_consent::{
-    Action, Ask, AskedFields, At, Basis, Bounds, Change, Decision, Evaluator, Ground, HostFacts, Maker, MandateStatus,
-    Outcome, PermissionStatus, Policy, Reason, Roster, Sensitivity, Terms, TermsDiff, To, terms_diff,
+    Action, Agreed, Ask, AskedFields, At, Basis, Bounds, Change, Decision, HostFacts, Limit, Maker, MandateStatus,
+    Outcome, Permission, PermissionStatus, Policy, Rank, Reason, Roster, Sensitivity, Terms, TermsDiff, To, terms_diff,
+    test_util::{Draw, FIELDS, PARENTS, PURPOSES, WITHIN, at, name, reach, roster, vocabulary},
 };
 use deedbox_model::{Assurance, Digest, Name, ObjectId};
 use proptest::{collection::vec, prelude::*};
@@ -210,68 +210,68 @@ proptest! {
 
     #[test]
     fn narrowed_terms_reach_no_further(rules in vec(any::<[u8; 32]>(), 1..4), tweak: [u8; 8], now in 0u64..80) {
-        let old: Vec<_> = rules.iter().enumerate().map(|(index, bytes)| {
-            let mut permission = Draw::new(bytes).permission(&format!("p{index}"));
-            if permission.mandate.take().is_some() {
-                permission.rank = deedbox_consent::Rank::PERSON;
-            }
-            permission
-        }).collect();
-        let mut new = old.clone();
-        for (permission, tweak) in new.iter_mut().zip(tweak.chunks(2)) {
-            match tweak[0] % 6 {
-                0 => permission.purpose = name(PURPOSES[usize::from(tweak[1]) % PURPOSES.len()]),
-                1 => permission.fields = permission.fields.clone().except([name(FIELDS[usize::from(tweak[1]) % 4])]),
-                2 => permission.retention = Some(u64::from(tweak[1])),
-                3 => permission.limit = Some(deedbox_consent::Limit { times: u64::from(tweak[1] % 4) + 1, per: Some(20) }),
-                4 => permission.actions = Action::Read.into(),
-                _ => permission.recipients.clear(),
-            }
-        }
-        let digest = Digest::from_bytes([0; 32]);
-        let terms = |rules: &[deedbox_consent::Permission]| Terms::new(name("t"), rules.to_vec(), digest, digest).unwrap();
+        let (old, new) = offers(&rules, tweak);
         let (old_terms, new_terms) = (terms(&old), terms(&new));
         prop_assert_eq!(terms_diff(&vocabulary(), &old_terms, &old_terms), TermsDiff::Same);
         prop_assert_eq!(Terms::from_bytes(&new_terms.to_bytes()), Ok(new_terms.clone()));
-        if terms_diff(&vocabulary(), &old_terms, &new_terms) != TermsDiff::Widening {
-            let reach = |rules: Vec<deedbox_consent::Permission>| {
-                let policy = policy(rules.into_iter().map(Change::from)).compile().unwrap();
-                [Action::Read, Action::Share].map(|action| reach(&policy, At { action, now: at(now), emergency: true }))
-            };
-            let (old, new) = (reach(old), reach(new));
-            prop_assert!(new[0].is_subset(&old[0]) && new[1].is_subset(&old[1]));
+        let is_no_wider = terms_diff(&vocabulary(), &old_terms, &new_terms) != TermsDiff::Widening;
+        // Offered, they are in force at once exactly if they are no wider, and a policy that follows them gives no more.
+        let mut agreed = Agreed::new(old_terms.clone());
+        agreed.offer(&vocabulary(), new_terms.clone());
+        prop_assert_eq!(agreed.in_force(), if is_no_wider { &new_terms } else { &old_terms });
+        let before = policy(old.into_iter().map(Change::from));
+        let mut after = before.clone();
+        for change in agreed.in_force().changes_from(&old_terms) {
+            after.apply(change, &Maker::Person).unwrap();
         }
+        for action in [Action::Read, Action::Share] {
+            let at = At { action, now: at(now), emergency: true };
+            prop_assert!(reach(&after, at).is_subset(&reach(&before, at)));
+        }
+        // What was used under a limit counts under the one that takes its place.
+        for (id, before) in new_terms.predecessors(&vocabulary(), &old_terms) {
+            let was_limited = old_terms.permissions().all(|permission| permission.limit.is_some());
+            prop_assert!(!is_no_wider || !was_limited || !before.is_empty(), "{id} was in none");
+        }
+        // Signed, the wider ones replace them; anything else signed does not.
+        prop_assert!(!agreed.signed(&old_terms.to_bytes()));
+        prop_assert_eq!(agreed.signed(&new_terms.to_bytes()), !is_no_wider);
+        prop_assert_eq!(agreed.in_force(), &new_terms);
+        prop_assert_eq!(agreed.waiting(), None);
     }
 }
 
-/// Everything any request gets, by asking every one.
-fn reach(evaluator: &Evaluator, at: At) -> BTreeSet<[Name; 3]> {
-    let mut reached = BTreeSet::new();
-    let conditions = if at.emergency { vec!["break_glass", "on_duty"] } else { vec!["on_duty"] };
-    let recipients: &[Option<&str>] = match at.action {
-        Action::Share => &[Some("hospital"), Some("charity"), Some("daughter")],
-        _ => &[None],
+/// Permissions, and the same with one thing about some of them changed.
+fn offers(rules: &[[u8; 32]], tweak: [u8; 8]) -> (Vec<Permission>, Vec<Permission>) {
+    let draw = |(index, bytes): (usize, &[u8; 32])| {
+        let mut permission = Draw::new(bytes).permission(&format!("p{index}"));
+        if permission.mandate.take().is_some() {
+            permission.rank = Rank::PERSON;
+        }
+        permission
     };
-    for party in PARTIES {
-        let host = HostFacts::new(name(party), at.now)
-            .assurance(Assurance::High)
-            .conditions(conditions.iter().map(|condition| name(condition)));
-        for purpose in PURPOSES {
-            for basis in [Basis::PUBLIC_TASK, Basis::CONSENT, Basis::HOUSEHOLD, Basis::LEGITIMATE_INTERESTS] {
-                for ground in [None, Some(Ground::CARE), Some(Ground::CRIMINAL), Some(Ground::EXPLICIT_CONSENT)] {
-                    for recipient in recipients {
-                        let mut ask = Ask::read_all(name(purpose), basis).action(at.action);
-                        ask.ground = ground;
-                        ask.recipient = recipient.map(name);
-                        if let Decision::Permit(permit) = evaluator.decide(&ask, &host) {
-                            reached.extend(permit.fields().map(|field| [name(party), name(purpose), field.clone()]));
-                        }
-                    }
-                }
-            }
+    let old: Vec<Permission> = rules.iter().enumerate().map(draw).collect();
+    let mut new = old.clone();
+    for (permission, tweak) in new.iter_mut().zip(tweak.chunks(2)) {
+        let before = permission.clone();
+        match tweak[0] % 6 {
+            0 => permission.purpose = name(PURPOSES[usize::from(tweak[1]) % PURPOSES.len()]),
+            1 => permission.fields = permission.fields.clone().except([name(FIELDS[usize::from(tweak[1]) % 4])]),
+            2 => permission.retention = Some(u64::from(tweak[1])),
+            3 => permission.limit = Some(Limit { times: u64::from(tweak[1] % 4) + 1, per: Some(20) }),
+            4 => permission.actions = Action::Read.into(),
+            _ => permission.recipients.clear(),
+        }
+        if *permission != before {
+            permission.id = name(&format!("new-{}", before.id));
         }
     }
-    reached
+    (old, new)
+}
+
+fn terms(rules: &[Permission]) -> Terms {
+    let digest = Digest::from_bytes([0; 32]);
+    Terms::new(name("t"), rules.to_vec(), digest, digest).unwrap()
 }
 
 /// The second reading: explicit sets below each name, and one look at each (field, record time).
