@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use deedbox_consent::{
-    Action, Agreed, Ask, AskedFields, At, Basis, Bounds, Change, Decision, HostFacts, Limit, Maker, MandateStatus,
-    Outcome, Permission, PermissionStatus, Policy, Rank, Reason, Roster, Sensitivity, Terms, TermsDiff, To, terms_diff,
+    Action, Agreed, Ask, AskedFields, At, Basis, Bounds, Change, Decision, Ground, HostFacts, Limit, Maker,
+    MandateStatus, Outcome, Permission, PermissionStatus, Policy, Rank, Reason, Roster, Sensitivity, Terms, TermsDiff,
+    To, terms_diff,
     test_util::{Draw, FIELDS, PARENTS, PURPOSES, WITHIN, at, name, reach, roster, vocabulary},
 };
 use deedbox_model::{Assurance, Digest, Name, ObjectId};
