@@ -77,6 +77,7 @@ pub const TARGETS: &[Target] = &[
     ("edhoc_message_4", edhoc::edhoc_message_4),
     ("edhoc_session", edhoc::edhoc_session),
     ("facade_answer", facade::facade_answer),
+    ("facade_handover", facade::facade_handover),
     ("host_capability", host::host_capability),
     ("host_request", host::host_request),
     ("interop_import", interop::interop_import),

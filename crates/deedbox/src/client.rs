@@ -1,16 +1,20 @@
 //! How an agent reaches its host: one trait, and the client that calls a host in the same process.
 
-use std::{future::Future, sync::Arc};
+#[cfg(feature = "person")]
+mod owner;
 
-use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
-use deedbox_host::{
-    Clock, Host, HostError, Method, Reply, Request,
-    capability::{Capability, Ops, Right, Row as CapabilityRow, State, Target},
-    proof, wire,
-};
-use deedbox_model::{CapabilityId, DatasetId, StoreId, Timestamp};
-use deedbox_record::Root;
-use deedbox_store::{Cursor, Storage};
+use std::{borrow::Borrow, future::Future, sync::Arc};
+
+use deedbox_cose::LocalSigner;
+use deedbox_host::{Clock, Host, HostError, Method, Reply, Request, proof, wire};
+#[cfg(feature = "provider")]
+use deedbox_model::Digest;
+use deedbox_model::{CapabilityId, DatasetId, StoreName, Timestamp};
+use deedbox_record::SignedPart;
+use deedbox_store::{Cursor, HeadHash, Mode, Storage};
+
+#[cfg(feature = "person")]
+pub(crate) use owner::{Owner, header};
 
 /// A way to a host. It names no runtime and no transport.
 pub trait HostClient: Send + Sync {
@@ -55,12 +59,12 @@ impl<S: Storage, C: Clock> HostClient for LocalHost<S, C> {
     }
 }
 
-/// One store at a host, as its owner reaches it: every request is signed by the root's access key.
-pub(crate) struct Owner<H> {
+/// One store at a host, as the holder of a capability reaches it: every request is signed by the holder's key.
+pub(crate) struct Access<H, S> {
     client: H,
-    store: StoreId,
+    store: StoreName,
     capability: CapabilityId,
-    signer: LocalSigner,
+    signer: S,
 }
 
 /// What a host gave of a dataset: its heads and rows, all unverified.
@@ -78,94 +82,11 @@ pub(crate) struct Row {
     pub(crate) body: Vec<u8>,
 }
 
-impl<H: HostClient> Owner<H> {
-    pub(crate) fn new(client: H, root: &Root) -> Self {
-        let signer = root.access_signer();
-        Self { client, store: *root.store(), capability: capability_of(signer.public()), signer }
-    }
-
-    /// From here on with the access key of another root.
-    pub(crate) fn change(&mut self, root: &Root) {
-        self.signer = root.access_signer();
-        self.capability = capability_of(self.signer.public());
-    }
-
-    pub(crate) const fn client(&self) -> &H {
-        &self.client
-    }
-
-    pub(crate) fn origin(&self) -> &str {
-        self.client.origin()
-    }
-
-    pub(crate) async fn create(&self, header: &[u8], holder: [u8; 32]) -> Result<(), HostError> {
-        let body = wire::CreateBody::new(self.store, header, self.capability, holder).to_bytes();
-        let target = "/v1/stores";
-        let request = Request { method: Method::Post, origin: self.client.origin(), target, body: &body, proof: None };
-        self.client.send(request).await.map(|_| ())
-    }
-
-    pub(crate) async fn share(&self, epoch: u32, now: Timestamp) -> Result<[u8; 32], HostError> {
-        let reply = self.call(Method::Get, &format!("shares/{epoch}"), &[], now).await?;
-        wire::bytes_from_bytes(&reply.body).and_then(|share| share.try_into().ok()).ok_or(HostError::Malformed)
-    }
-
-    pub(crate) async fn put_share(&self, epoch: u32, share: &[u8; 32], now: Timestamp) -> Result<(), HostError> {
-        let body = wire::bytes_to_bytes(share);
-        self.call(Method::Put, &format!("shares/{epoch}"), &body, now).await.map(|_| ())
-    }
-
-    /// The share of an epoch that has none yet: `fresh`, or what an attempt before left there.
-    pub(crate) async fn share_or_put(
-        &self,
-        epoch: u32,
-        fresh: &[u8; 32],
-        now: Timestamp,
-    ) -> Result<[u8; 32], HostError> {
-        match self.share(epoch, now).await {
-            Err(HostError::NotFound) => {
-                self.put_share(epoch, fresh, now).await?;
-                Ok(*fresh)
-            }
-            held => held,
-        }
-    }
-
-    pub(crate) async fn drop_share(&self, epoch: u32, now: Timestamp) -> Result<(), HostError> {
-        self.call(Method::Delete, &format!("shares/{epoch}"), &[], now).await.map(|_| ())
-    }
-
-    /// Has the host remove what is left of bytes that were removed before.
-    pub(crate) async fn purge_traces(&self, now: Timestamp) -> Result<wire::PurgeReceipt, HostError> {
-        let reply = self.call(Method::Post, "purge", &wire::PurgeBody::Traces.to_bytes(), now).await?;
-        wire::PurgeReceipt::from_bytes(&reply.body).ok_or(HostError::Malformed)
-    }
-
-    /// Gives the access key of `root` every right to the store.
-    pub(crate) async fn admit(&self, root: &Root, now: Timestamp) -> Result<(), HostError> {
-        let key = root.access_signer();
-        let id = capability_of(key.public());
-        let holder = *root.access_key().public().as_bytes();
-        let forever = Timestamp::from_secs(deedbox_store::MAX_SEQ);
-        let rights = vec![Right::new(Target::Store, Ops::ALL)];
-        let capability = Capability::new(id, holder, self.store.into(), rights, Timestamp::from_secs(0), forever);
-        self.call(Method::Put, &format!("capabilities/{id}"), &capability.to_bytes(), now).await.map(|_| ())
-    }
-
-    /// Revokes every other capability that manages the store: there is one root, and one access key of it.
-    pub(crate) async fn revoke_former(&self, now: Timestamp) -> Result<(), HostError> {
-        let reply = self.call(Method::Get, "capabilities", &[], now).await?;
-        let limits = deedbox_cbor::Limits::new(wire::MAX_REPLY);
-        let rows = deedbox_cbor::read(&reply.body, deedbox_cbor::Order::Canonical, &limits).ok();
-        let rows = rows.and_then(|rows| rows.as_array()?.iter().map(CapabilityRow::decode).collect::<Option<Vec<_>>>());
-        for row in rows.ok_or(HostError::Malformed)? {
-            let (id, is_owner) = (row.capability.id, row.capability.permits(Target::Store, Ops::MANAGE));
-            if is_owner && id != self.capability && row.state != State::Revoked {
-                let body = wire::uint_to_bytes(State::Revoked.number().into());
-                self.call(Method::Patch, &format!("capabilities/{id}"), &body, now).await?;
-            }
-        }
-        Ok(())
+impl<H: HostClient, S: Borrow<LocalSigner> + Sync> Access<H, S> {
+    /// With a capability of somebody else's store, held by `signer`.
+    #[cfg(feature = "provider")]
+    pub(crate) const fn of(client: H, store: StoreName, capability: CapabilityId, signer: S) -> Self {
+        Self { client, store, capability, signer }
     }
 
     pub(crate) async fn commit(&self, body: &wire::CommitBody<'_>, now: Timestamp) -> Result<Reply, HostError> {
@@ -209,22 +130,48 @@ impl<H: HostClient> Owner<H> {
         let target = format!("/v1/stores/{}/{what}", self.store);
         let hash = proof::request_hash(method, self.client.origin(), &target, body);
         let claims = proof::Claims::new(self.capability, hash, now);
-        let proof = claims.sign(&self.signer).map_err(|_| HostError::Unauthenticated)?;
+        let proof = claims.sign(self.signer.borrow()).map_err(|_| HostError::Unauthenticated)?;
         let origin = self.client.origin();
         self.client.send(Request { method, origin, target: &target, body, proof: Some(&proof) }).await
     }
+
+    /// The newest head, and the leaf hashes of all objects in the order of ids.
+    #[cfg(feature = "provider")]
+    pub(crate) async fn leaves(&self, dataset: DatasetId, now: Timestamp) -> Result<(Vec<u8>, Vec<Digest>), HostError> {
+        let reply = self.call(Method::Get, &format!("datasets/{dataset}/leaves"), &[], now).await?;
+        let (head, leaves) = wire::pair_from_bytes(&reply.body, wire::MAX_REPLY).ok_or(HostError::Malformed)?;
+        let (leaves, rest) = leaves.as_chunks::<32>();
+        if !rest.is_empty() {
+            return Err(HostError::Malformed);
+        }
+        Ok((head.to_vec(), leaves.iter().map(|leaf| Digest::from_bytes(*leaf)).collect()))
+    }
+
+    /// Those of these objects that are there.
+    #[cfg(feature = "provider")]
+    pub(crate) async fn objects(
+        &self,
+        dataset: DatasetId,
+        ids: &[deedbox_model::ObjectId],
+        now: Timestamp,
+    ) -> Result<Vec<Row>, HostError> {
+        let body = wire::ids_to_bytes(ids);
+        let reply = self.call(Method::Post, &format!("datasets/{dataset}/objects"), &body, now).await?;
+        let body = wire::ObjectsBody::from_bytes(&reply.body).ok_or(HostError::Malformed)?;
+        let row =
+            |row: &wire::Object<'_>| Row { object: row.object, seq: row.seq, kind: row.kind, body: row.body.to_vec() };
+        Ok(body.rows.iter().flatten().map(row).collect())
+    }
 }
 
-/// The owner's capability: named after the access key, so that each root has one of its own.
-fn capability_of(key: &VerifyKey) -> CapabilityId {
-    let thumbprint = key.thumbprint();
-    let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *thumbprint.as_bytes();
-    CapabilityId::from_bytes(id)
-}
-
-/// The store's header, which anybody may fetch who knows the store's id: nothing of it is trusted before its MAC holds.
-pub(crate) async fn header(client: &impl HostClient, store: StoreId) -> Result<Vec<u8>, HostError> {
-    let target = format!("/v1/stores/{store}/header");
-    let request = Request { method: Method::Get, origin: client.origin(), target: &target, body: &[], proof: None };
-    Ok(client.send(request).await?.body)
+/// A part of a commit, as the host takes it.
+pub(crate) fn commit_part(part: &SignedPart) -> wire::PartBody<'_> {
+    let expect = part.expect().map(|hash| HeadHash(*hash.as_bytes()));
+    let mut body = wire::PartBody::new(*part.dataset(), expect, part.head().seq(), part.head_bytes(), Mode::Next);
+    for put in part.puts() {
+        let entry = put.entry();
+        body.puts.push(wire::Object::new(*entry.object(), entry.seq(), entry.kind(), put.bytes()));
+    }
+    body.removes.extend_from_slice(part.removes());
+    body
 }

@@ -4,7 +4,9 @@ use deedbox_consent::{RuleError, VocabularyError};
 use deedbox_credential::{PresentError, VerifyError};
 use deedbox_host::HostError;
 use deedbox_interop::ImportError;
-use deedbox_record::{BundleError, HeadError, OpenError, PayloadError, PhraseError, SealError, UnlockError};
+use deedbox_record::{
+    BundleError, GrantError, HeadError, OpenError, PayloadError, PhraseError, SealError, UnlockError,
+};
 
 macro_rules! person_error {
     ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {
@@ -59,6 +61,8 @@ person_error! {
     Connect(ConnectError);
     /// A credential was not accepted.
     Credential(VerifyError);
+    /// Something was not granted.
+    Grant(GrantError);
     /// A dataset is not as it was signed. Stop, and alert the person.
     Head(HeadError);
     /// The host refused, or can't be reached.

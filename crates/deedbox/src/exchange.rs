@@ -3,7 +3,7 @@
 use core::fmt;
 
 use deedbox_cbor::{ItemBuf, Limits, Order, Writer, read};
-use deedbox_model::{FieldPath, Name};
+use deedbox_model::{CapabilityId, FieldPath, Name};
 
 /// Media type of an ask (`docs/format/consent.md`).
 pub const ASK: &str = "application/deedbox-ask+cbor";
@@ -15,6 +15,57 @@ pub const HOLDER_KEY: &str = "application/deedbox-holder-key+cbor";
 pub const CREDENTIAL: &str = "application/sd-cwt";
 /// Media type of a presentation (SD-CWT with key binding).
 pub const PRESENTATION: &str = "application/kb+cwt";
+
+/// Media type of a [`Handover`].
+pub const GRANT: &str = "application/deedbox-grant+cbor";
+
+/// A grant on its way to the other side: where its data lies, what opens the host, and what opens the data.
+///
+/// ```cddl
+/// handover = [host: tstr, capability: b16, head: bstr, grant: bstr]      ; head and grant as docs/format/record.md has them
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Handover {
+    /// The host's origin.
+    pub host: String,
+    /// The capability at the host, for the key that signs under the agreement.
+    pub capability: CapabilityId,
+    /// The head that the grant names.
+    pub head: Vec<u8>,
+    /// The sealed grant.
+    pub grant: Vec<u8>,
+}
+
+impl Handover {
+    /// Its deterministic CBOR.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        self.capability.encode(writer.array(4).text(&self.host));
+        writer.bytes(&self.head).bytes(&self.grant);
+        writer.into_vec()
+    }
+
+    /// Reads a handover of at most 32 KiB: canonical, nothing unknown.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let item = read(bytes, Order::Canonical, &Limits::new(32 << 10)).ok()?;
+        let [host, capability, head, grant] = item.as_array()?.exactly()?;
+        Some(Self {
+            host: host.as_str()?.to_owned(),
+            capability: CapabilityId::decode(capability)?,
+            head: head.as_bytes()?.to_vec(),
+            grant: grant.as_bytes()?.to_vec(),
+        })
+    }
+}
+
+/// Prints lengths.
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover").field("grant", &self.grant.len()).finish_non_exhaustive()
+    }
+}
 
 /// What a provider gets for an ask: the values that were released, and nothing that tells why others were not.
 ///

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "person")]
+#[cfg(any(feature = "person", feature = "provider"))]
 mod client;
 #[cfg(feature = "person")]
 mod error;
@@ -13,10 +13,14 @@ pub mod host;
 pub mod person;
 #[cfg(feature = "provider")]
 pub mod provider;
+#[cfg(feature = "provider")]
+pub mod reader;
+#[cfg(any(feature = "person", feature = "provider"))]
+mod side;
 #[cfg(any(feature = "person", feature = "provider", feature = "host"))]
 mod system;
 
-#[cfg(feature = "person")]
+#[cfg(any(feature = "person", feature = "provider"))]
 pub use client::{HostClient, LocalHost};
 #[cfg(feature = "person")]
 pub use error::PersonError;
@@ -38,7 +42,7 @@ pub mod parts {
     #[cfg(feature = "person")]
     pub use deedbox_interop as interop;
     pub use deedbox_model as model;
-    #[cfg(feature = "person")]
+    #[cfg(any(feature = "person", feature = "provider"))]
     pub use deedbox_record as record;
     #[cfg(feature = "host")]
     pub use deedbox_store as store;

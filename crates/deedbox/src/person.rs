@@ -8,6 +8,7 @@ mod channel;
 mod consent;
 mod credential;
 mod erase;
+mod grant;
 mod import;
 mod lock;
 mod shelf;
@@ -26,16 +27,16 @@ use deedbox_record::{
     AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost, Pin, Record,
     RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
 };
-use deedbox_store::{HeadHash, Mode};
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 pub use channel::{Answered, Channel, Connecting};
 pub use consent::category_of;
+pub use grant::{Granted, Shared};
 pub use import::Imported;
 
 use crate::{
-    client::{HostClient, Owner, header},
+    client::{HostClient, Owner, commit_part, header},
     error::PersonError,
     system,
 };
@@ -163,14 +164,14 @@ impl<H: HostClient> Person<Open<H>> {
         let header = Header::create(&root, &slots, &mut rng)?;
         let holder = *root.access_key().public().as_bytes();
         let owner = Owner::new(client, &root);
-        owner.create(header.bytes(), holder).await?;
+        owner.create(*root.store(), header.bytes(), holder).await?;
         let (share, epoch) = (HostShare::generate(&mut rng), Epoch::FIRST);
         owner.put_share(epoch.get(), share.expose(), now).await?;
 
         let mut keyring = Keyring::generate(&mut rng);
         let name = StoreName::from(store);
         let mut shelves = Vec::new();
-        for title in [POLICY, LOG, CONNECTIONS, CREDENTIALS] {
+        for title in [POLICY, LOG, CONNECTIONS, CREDENTIALS, GRANTS] {
             let id = DatasetId::generate(&mut rng);
             keyring.add_dataset(name, id, title, Granularity::Record, &mut rng)?;
             shelves.push(Shelf::create(name, id));
@@ -335,7 +336,7 @@ impl<H: HostClient> Open<H> {
             change.records.push((*dataset.id(), dataset.name_key().object_id("checkpoint"), record));
         }
         let parts = self.sign(&change, now)?;
-        let mut body = wire::CommitBody::new(parts.iter().map(body).collect());
+        let mut body = wire::CommitBody::new(parts.iter().map(commit_part).collect());
         let root = change.keys.as_ref().and_then(|keys| keys.root.as_ref());
         body.header = root.map(|(_, header)| (self.header.version(), header.bytes()));
         if self.owner.commit(&body, now).await?.status == 409 {
@@ -573,18 +574,6 @@ fn bytes_item(bytes: &[u8]) -> Result<ItemBuf, PersonError> {
     ItemBuf::parse(writer.as_slice(), &Limits::new(usize::MAX)).map_err(|_| PersonError::Damaged)
 }
 
-/// A part of a commit, as the host takes it.
-fn body(part: &SignedPart) -> wire::PartBody<'_> {
-    let expect = part.expect().map(|hash| HeadHash(*hash.as_bytes()));
-    let mut body = wire::PartBody::new(*part.dataset(), expect, part.head().seq(), part.head_bytes(), Mode::Next);
-    for put in part.puts() {
-        let entry = put.entry();
-        body.puts.push(wire::Object::new(*entry.object(), entry.seq(), entry.kind(), put.bytes()));
-    }
-    body.removes.extend_from_slice(part.removes());
-    body
-}
-
 macro_rules! opaque {
     ($($name:ident),*) => {$(
         impl<T> fmt::Debug for $name<T> {
@@ -616,3 +605,4 @@ const POLICY: &str = "deedbox:policy";
 const LOG: &str = "deedbox:log";
 const CONNECTIONS: &str = "deedbox:connections";
 const CREDENTIALS: &str = "deedbox:credentials";
+const GRANTS: &str = "deedbox:grants";

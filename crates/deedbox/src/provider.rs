@@ -14,7 +14,7 @@ use deedbox_credential::{
 use deedbox_model::MailboxId;
 
 use crate::{
-    exchange::{ANSWER, ASK, Answer, CREDENTIAL, HOLDER_KEY, PRESENTATION},
+    exchange::{ANSWER, ASK, Answer, CREDENTIAL, GRANT, HOLDER_KEY, Handover, PRESENTATION},
     system,
 };
 
@@ -82,6 +82,10 @@ impl Provider {
         let keys = PartyKeys::generate(&mut rng)?;
         Party::organisation(uri, &keys)?;
         Ok(Self { uri: uri.to_owned(), keys, issuing: LocalSigner::generate(&mut rng) })
+    }
+
+    pub(crate) const fn keys(&self) -> &PartyKeys {
+        &self.keys
     }
 
     /// Its URI.
@@ -218,6 +222,15 @@ impl Session {
     ) -> Result<Accepted, ProviderError> {
         let presentation = self.receive(record, PRESENTATION)?;
         Ok(verifier.verify(&presentation, challenge, system::now())?.accept_unlisted()?)
+    }
+
+    /// Reads a grant that the person handed over; [`Provider::reader`] opens it.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`], [`ProviderError::Unexpected`].
+    pub fn granted(&mut self, record: &[u8]) -> Result<Handover, ProviderError> {
+        let content = self.receive(record, GRANT)?;
+        Handover::parse(&content).ok_or(ProviderError::Unexpected)
     }
 
     fn send(&mut self, media: &str, content: &[u8]) -> Result<Vec<u8>, ProviderError> {

@@ -81,8 +81,13 @@ impl<H: HostClient> Person<Open<H>> {
             }
             parts.push(part);
         }
-        owner.create(header.bytes(), *root.access_key().public().as_bytes()).await?;
+        owner.create(*root.store(), header.bytes(), *root.access_key().public().as_bytes()).await?;
         owner.put_share(bundle.keyring_epoch().get(), bundle.share().expose(), now).await?;
+        for name in
+            bundle.replicas().iter().map(|replica| *replica.store()).filter(|name| *name != (*root.store()).into())
+        {
+            owner.put_alias(name, now).await?;
+        }
         if owner.commit(&wire::CommitBody::new(parts), now).await?.status == 409 {
             return Err(PersonError::Conflict);
         }

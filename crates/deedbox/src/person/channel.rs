@@ -13,7 +13,7 @@ use super::{CONNECTIONS, Open, Person, connections_root};
 use crate::{
     client::HostClient,
     error::PersonError,
-    exchange::{ANSWER, ASK, Answer, CREDENTIAL, HOLDER_KEY},
+    exchange::{ANSWER, ASK, Answer, CREDENTIAL, GRANT, HOLDER_KEY, Handover},
     system,
 };
 
@@ -86,6 +86,14 @@ impl Channel {
     pub fn send(&mut self, media: &str, content: &[u8]) -> Result<Vec<u8>, PersonError> {
         let body = Body::Data { media: media.to_owned(), content: content.to_vec() };
         Ok(self.session.seal(&body, system::now())?)
+    }
+
+    /// Seals a grant for the other side.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`].
+    pub fn hand_over(&mut self, handover: &Handover) -> Result<Vec<u8>, PersonError> {
+        self.send(GRANT, &handover.to_bytes())
     }
 
     pub(super) fn receive(&mut self, record: &[u8], wanted: &str) -> Result<Vec<u8>, PersonError> {

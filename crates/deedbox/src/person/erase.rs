@@ -36,6 +36,8 @@ impl<H: HostClient> Person<Open<H>> {
     /// the keyring forgets the old keys, and the host's share that opens older keyrings is replaced. From then on nobody
     /// reads the fields in any archive of the host, the person included.
     ///
+    /// Who has a grant on one of the datasets needs the new keys: see [`Person::handover`].
+    ///
     /// It may be interrupted: until the last commit nothing is erased and nothing lost, and asking again finishes it.
     ///
     /// # Errors
@@ -62,7 +64,8 @@ impl<H: HostClient> Person<Open<H>> {
 
     /// Erasure, level 3: a new root secret, a new keyring key and a new key for every dataset. Whoever could open the box
     /// by the former root, such as a lost device, opens nothing that is written from here on, and is no longer let in by the
-    /// host. What it had fetched, it has; it also knows the keys of connections made before, so renew those that matter.
+    /// host. What it had fetched, it has; it also knows the keys of connections made before, so
+    /// renew those that matter. Who has a grant needs the new keys: see [`Person::handover`].
     ///
     /// Slots of devices and contacts are wrapped anew by themselves, unless they are `lost`; the others need their secret
     /// (`with`, by the slot's id). The ids of those that are not wrapped anew are returned: they are gone.
@@ -104,7 +107,7 @@ impl<H: HostClient> Person<Open<H>> {
 }
 
 impl<H: HostClient> Open<H> {
-    fn find(&self, fields: &[FieldPath]) -> Result<Erased, PersonError> {
+    pub(super) fn find(&self, fields: &[FieldPath]) -> Result<Erased, PersonError> {
         let mut erased = Erased::new();
         for path in fields {
             let datasets = self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field);
@@ -127,32 +130,45 @@ impl<H: HostClient> Open<H> {
 
     async fn rekey(&mut self, erased: Erased) -> Result<ErasureReceipt, PersonError> {
         let now = system::now();
+        let mut change = self.change();
+        self.take_out(&mut change, &erased, now);
+        let datasets: Vec<DatasetId> = erased.keys().copied().collect();
+        self.renew(&datasets, change, true, now).await?;
+        self.receipt(ErasureLevel::Rekeyed, &erased, now).await
+    }
+
+    /// New keys for datasets, everything in them sealed anew and the old keys forgotten, `last` in the same commit as that;
+    /// with the keyring under a new share of the host's if `with_share`.
+    pub(super) async fn renew(
+        &mut self,
+        datasets: &[DatasetId],
+        mut last: Change,
+        with_share: bool,
+        now: Timestamp,
+    ) -> Result<(), PersonError> {
         let mut keyring = self.keyring.working_copy()?;
-        for id in erased.keys() {
+        for id in datasets {
             self.begin_epoch(&mut keyring, id)?;
         }
-        if !self.fits(&erased) {
+        if !self.fits(datasets) {
             // More than one commit takes: first the new keys, then everything is sealed anew under them, batch by batch.
             let mut change = self.change();
             change.keys = Some(Keys::of(keyring));
-            change.reseal = erased.keys().map(|id| (*id, BATCH)).collect();
+            change.reseal = datasets.iter().map(|id| (*id, BATCH)).collect();
             self.commit(change, now).await?;
-            while let Some(id) = erased.keys().find(|id| self.is_stale(id)) {
+            while let Some(id) = datasets.iter().find(|id| self.is_stale(id)) {
                 let mut change = self.change();
                 change.reseal.insert(*id, BATCH);
                 self.commit(change, now).await?;
             }
             keyring = self.keyring.working_copy()?;
         }
-        for id in erased.keys() {
+        for id in datasets {
             keyring.destroy_epochs(id);
         }
-        let mut change = self.change();
-        self.take_out(&mut change, &erased, now);
-        change.reseal = erased.keys().map(|id| (*id, Reseal::Eager)).collect();
-        change.keys = Some(self.next_keyring(keyring, None, now).await?);
-        self.commit(change, now).await?;
-        self.receipt(ErasureLevel::Rekeyed, &erased, now).await
+        last.reseal = datasets.iter().map(|id| (*id, Reseal::Eager)).collect();
+        last.keys = Some(if with_share { self.next_keyring(keyring, None, now).await? } else { Keys::of(keyring) });
+        self.commit(last, now).await
     }
 
     /// A new epoch for a dataset. Epochs that hold nothing any more are forgotten on the way.
@@ -178,9 +194,9 @@ impl<H: HostClient> Open<H> {
         Ok(Keys { keyring, epoch: Some((epoch, HostShare::from_bytes(share))), root })
     }
 
-    fn fits(&self, erased: &Erased) -> bool {
+    fn fits(&self, datasets: &[DatasetId]) -> bool {
         let Reseal::Lazy { objects, bytes } = BATCH else { return false };
-        let shelves = || erased.keys().filter_map(|id| self.shelves.get(id));
+        let shelves = || datasets.iter().filter_map(|id| self.shelves.get(id));
         let count: usize = shelves().map(|shelf| shelf.replica.entries().len()).sum();
         let len: usize = shelves().map(super::shelf::Shelf::len).sum();
         count <= objects && len <= bytes

@@ -32,12 +32,13 @@ impl<H: HostClient> Person<Open<H>> {
         for field in import.fields() {
             Name::escape(field.group()).map_err(|_| PersonError::FieldName)?;
         }
-        let name = StoreName::from(*open.root.store());
         let mut change = open.change();
         let mut keyring = open.keyring.working_copy()?;
         for title in &titles {
             if dataset_of(&keyring, title).is_err() {
-                let id = DatasetId::generate(&mut rng);
+                // Readers of it know the store by a name of its own: who is granted it does not learn the true id.
+                let (id, name) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
+                open.owner.put_alias(name, now).await?;
                 keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
                 change.shelves.push(Shelf::create(name, id));
             }

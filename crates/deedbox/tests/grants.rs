@@ -1,0 +1,202 @@
+//! What a person grants, an organisation reads at the person's host: that, as of a signed state, until it is taken back.
+
+use std::sync::Arc;
+
+use deedbox::{
+    LocalHost,
+    exchange::Handover,
+    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    parts::{
+        cbor::{ItemBuf, Limits},
+        connect::{Agreement, Invitation, Link, Offer, Wish},
+        model::{Digest, FieldPath, Name, Timestamp},
+        record::{GrantScope, Record},
+    },
+    person::{Channel, Keepsake, Open, Person, Secret, Shared},
+    provider::{Provider, Session},
+    reader::Reader,
+};
+use pollster::block_on;
+
+const DOCUMENT: &[u8] =
+    br#"{"person": {"name": "Maren Holloway", "born": "1971-03-09"}, "health": {"diagnosis": "C50.9", "ward": "7b"}}"#;
+
+type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Box = Person<Open<Client>>;
+
+fn host() -> Client {
+    let mut config = Config::default();
+    config.admission = Admission::Open;
+    config.rate.per_second = 1_000_000;
+    config.rate.burst = 1_000_000;
+    let clock: fn() -> Timestamp = system_clock;
+    LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example")
+}
+
+async fn filled(client: Client) -> (Box, Keepsake) {
+    let (mut person, keepsake) = Person::create(client, "a passphrase").await.unwrap();
+    person.import(DOCUMENT, "myself").await.unwrap();
+    (person, keepsake)
+}
+
+fn later() -> Timestamp {
+    system_clock().saturating_add_secs(3_600)
+}
+
+async fn connect(person: &mut Box, provider: &Provider, party: &str) -> (Channel, Session) {
+    let offer = Offer {
+        endpoint: format!("{}/deedbox", provider.uri()),
+        not_after: later(),
+        uses: 1,
+        terms: Digest::from_bytes([0; 32]),
+        terms_body: None,
+        name: party.to_owned(),
+        check: false,
+        evidence: None,
+    };
+    let mut inviting = provider.invite(offer).unwrap();
+    let link = Link::parse_qr(&inviting.link().to_qr()).unwrap();
+    let invitation = Invitation::open(&link, inviting.bytes(), system_clock()).unwrap();
+    let wish = Wish { permissions: Vec::new(), not_after: None };
+    let (connecting, one) = person.accept(&link, &invitation, Name::parse(party).unwrap(), wish).unwrap();
+    let (meeting, two) = provider.meet(&inviting, &one).unwrap();
+    let (connecting, three) = connecting.answer(&two).unwrap();
+    let (session, four) = provider.agree(&mut inviting, meeting, &three).unwrap();
+    (person.connected(connecting, &four).await.unwrap(), session)
+}
+
+fn names(records: &[Record]) -> Vec<(&str, &str)> {
+    records.iter().map(|record| (record.name(), record.value().as_item().as_str().unwrap())).collect()
+}
+
+fn reader<'a>(provider: &'a Provider, agreement: &Agreement, handover: &Handover, host: &Client) -> Reader<'a, Client> {
+    provider.reader(agreement, handover, host.clone()).unwrap()
+}
+
+fn path(text: &str) -> FieldPath {
+    FieldPath::parse(text).unwrap()
+}
+
+#[test]
+fn a_dataset_is_read_as_it_is_now_until_it_is_taken_back() {
+    block_on(async {
+        let host = host();
+        let (mut person, keepsake) = filled(host.clone()).await;
+        let (clinic, charity) = (
+            Provider::generate("https://clinic.example").unwrap(),
+            Provider::generate("https://charity.example").unwrap(),
+        );
+        let (mut at_clinic, mut clinic_side) = connect(&mut person, &clinic, "clinic").await;
+        let (at_charity, charity_side) = connect(&mut person, &charity, "charity").await;
+        let health = Shared::Dataset { title: "health", write: false };
+        let (id, handover) = person.grant(&at_clinic, health, later()).await.unwrap();
+        let (other, for_charity) = person.grant(&at_charity, health, later()).await.unwrap();
+
+        // It goes through the channel, and only the side it was made for opens it, under its own agreement only.
+        let message = at_clinic.hand_over(&handover).unwrap();
+        let handover = clinic_side.granted(&message).unwrap();
+        assert!(!handover.to_bytes().windows(16).any(|window| window == keepsake.store.as_bytes()));
+        let foreign = charity.reader(charity_side.agreement(), &handover, host.clone()).unwrap_err();
+        assert_eq!(foreign.code(), "Grant.Rejected");
+        let foreign = clinic.reader(charity_side.agreement(), &handover, host.clone()).unwrap_err();
+        assert_eq!(foreign.code(), "Grant.UnknownAgreement");
+
+        let mut clinic_reads = reader(&clinic, clinic_side.agreement(), &handover, &host);
+        let mut charity_reads = reader(&charity, charity_side.agreement(), &for_charity, &host);
+        let first = [("health.diagnosis", "C50.9"), ("health.ward", "7b")];
+        assert_eq!(names(&clinic_reads.read().await.unwrap()), first);
+        assert_eq!(names(&charity_reads.read().await.unwrap()), first);
+        person.import(br#"{"health": {"ward": "9a"}}"#, "myself").await.unwrap();
+        assert_eq!(names(&clinic_reads.read().await.unwrap())[1], ("health.ward", "9a"));
+        let unwritten = clinic_reads.write(&[]).await.unwrap_err();
+        assert_eq!(unwritten.code(), "Seal.NoKey");
+
+        // Taken back from one: the host refuses it, what it holds opens nothing new, the other goes on with new keys.
+        let stay = person.revoke(&id).await.unwrap();
+        assert_eq!((stay.len(), stay[0].0, person.grants().unwrap().len()), (1, other, 1));
+        assert_eq!(clinic_reads.read().await.unwrap_err().code(), "Host.Revoked");
+        assert_eq!(charity_reads.read().await.unwrap_err().code(), "Head.UnknownKey");
+        let mut charity_reads = reader(&charity, charity_side.agreement(), &stay[0].1, &host);
+        assert_eq!(names(&charity_reads.read().await.unwrap())[1], ("health.ward", "9a"));
+        // The revoked keys at the charity's door: the new state is not theirs.
+        let stolen = Handover { capability: stay[0].1.capability, ..handover };
+        assert_eq!(
+            clinic.reader(clinic_side.agreement(), &stolen, host.clone()).unwrap().read().await.unwrap_err().code(),
+            "Host.Unauthenticated"
+        );
+        assert_eq!(person.revoke(&id).await.unwrap_err().code(), "NotFound");
+        assert_eq!(person.log().len(), 1 + 1 + 2 + 2 + 1 + 1);
+    });
+}
+
+#[test]
+fn single_fields_are_read_without_their_neighbours() {
+    block_on(async {
+        let host = host();
+        let (mut person, _) = filled(host.clone()).await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let (channel, session) = connect(&mut person, &clinic, "clinic").await;
+        let ward = [path("health.ward")];
+        let (id, handover) = person.grant(&channel, Shared::Fields(&ward), later()).await.unwrap();
+        assert!(matches!(&person.grants().unwrap()[0].scope, GrantScope::Objects(objects) if objects.len() == 1));
+        let mut reads = reader(&clinic, session.agreement(), &handover, &host);
+        assert_eq!(names(&reads.read().await.unwrap()), [("health.ward", "7b")]);
+        // A neighbour changes, then the field itself.
+        person.import(br#"{"health": {"diagnosis": "C50.4"}}"#, "myself").await.unwrap();
+        assert_eq!(names(&reads.read().await.unwrap()), [("health.ward", "7b")]);
+        person.import(br#"{"health": {"ward": "9a"}}"#, "myself").await.unwrap();
+        assert_eq!(names(&reads.read().await.unwrap()), [("health.ward", "9a")]);
+        assert_eq!(reads.write(&[]).await.unwrap_err().code(), "Seal.NoKey");
+        assert!(person.revoke(&id).await.unwrap().is_empty());
+        assert_eq!(reads.read().await.unwrap_err().code(), "Host.Revoked");
+
+        let of_two = [path("health.ward"), path("person.name")];
+        assert_eq!(person.grant(&channel, Shared::Fields(&of_two), later()).await.unwrap_err().code(), "NotFound");
+        let own = Shared::Dataset { title: "deedbox:log", write: false };
+        assert_eq!(person.grant(&channel, own, later()).await.unwrap_err().code(), "NotFound");
+        let over = person.grant(&channel, Shared::Fields(&ward), Timestamp::from_secs(1)).await.unwrap_err();
+        assert_eq!(over.code(), "Grant.Expired");
+        assert!(person.grants().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn what_a_connection_writes_the_person_finds_and_both_can_be_moved() {
+    block_on(async {
+        let host = host();
+        let (mut person, keepsake) = filled(host.clone()).await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let (channel, session) = connect(&mut person, &clinic, "clinic").await;
+        let health = Shared::Dataset { title: "health", write: true };
+        let (id, handover) = person.grant(&channel, health, later()).await.unwrap();
+        let mut writes = reader(&clinic, session.agreement(), &handover, &host);
+        let record = |name, text: &str| {
+            let value = [&[0x60 | u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+            Record::new(name, 1, name, ItemBuf::parse(&value, &Limits::new(64)).unwrap()).unwrap()
+        };
+        assert_eq!(writes.write(&[record("health.ward", "9a")]).await.unwrap_err().code(), "Seal.NotAccepted");
+        let _ = writes.read().await.unwrap();
+        writes.write(&[record("health.ward", "9a"), record("health.next", "Monday")]).await.unwrap();
+
+        // The person, who has another state, is told so and takes it over.
+        assert_eq!(person.import(br#"{"health": {"ward": "1"}}"#, "myself").await.unwrap_err().code(), "Conflict");
+        let mut person = person.refresh().await.unwrap();
+        let (value, _) = person.value(&path("health.ward")).unwrap();
+        assert_eq!(value.as_item().as_str(), Some("9a"));
+        assert!(person.values().unwrap().iter().any(|value| value.path == path("health.next")));
+        person.import(br#"{"health": {"ward": "1"}}"#, "myself").await.unwrap();
+        let late = writes.write(&[record("health.ward", "2")]).await.unwrap_err();
+        assert_eq!(late.code(), "Host.Conflict");
+
+        // At another host the grant is handed over again, and means the same.
+        let elsewhere = self::host();
+        let bundle = person.export().unwrap();
+        let secret = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
+        let mut person = Person::import_bundle(elsewhere.clone(), &bundle, &secret).await.unwrap();
+        let handover = person.handover(&id).await.unwrap();
+        let mut reads = reader(&clinic, session.agreement(), &handover, &elsewhere);
+        assert_eq!(names(&reads.read().await.unwrap())[2], ("health.ward", "1"));
+        person.revoke(&id).await.unwrap();
+        assert_eq!(reads.read().await.unwrap_err().code(), "Host.Revoked");
+    });
+}
