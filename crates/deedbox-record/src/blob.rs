@@ -5,21 +5,23 @@
 
 #[cfg(feature = "std")]
 pub(crate) mod read;
+mod share;
 #[cfg(feature = "std")]
 pub(crate) mod write;
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, vec, vec::Vec};
 use core::cmp::Ordering;
 
-use deedbox_crypto::{ct, hash::sha256, secret::SecretBytes};
+use deedbox_crypto::{ct, hash::Sha256, secret::SecretBytes};
 use deedbox_model::{BlobId, DatasetId, Digest, StoreName};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
+use self::share::share;
 use crate::{
     BlobError, BlobRef, Kind, ObjectKey, Opened,
     address::Place,
-    chunk::{Chunks, HEAD, object_len},
+    chunk::{CHUNK, Chunks, HEAD, SEALED_CHUNK, TAG, object_len},
     container::{self, Prefix},
     pad,
     payload::{MAX_BLOB, media_type},
@@ -27,6 +29,8 @@ use crate::{
 
 /// Seals `content` as a blob of `dataset`, in one go. Gives the object for the host, under the id that the reference names,
 /// and the reference for the record. Whatever does not fit in memory goes through a `BlobSealer`.
+///
+/// With the feature `std`, a content from 128 KiB on is shared with threads on other cores, which end before this returns.
 ///
 /// Equal contents become unequal objects: a host that could tell that two people keep the same file would know the file.
 /// For the same reason nothing is compressed, since a length after compression tells of the content.
@@ -56,18 +60,17 @@ pub fn seal_blob(
     let media = checked_media(media)?;
     let length = u64::try_from(content.len()).map_err(|_| BlobError::Limit)?;
     let body = padded(length)?;
-    let total = usize::try_from(object_len(body).ok_or(BlobError::Limit)?).map_err(|_| BlobError::Limit)?;
+    let mut object = zeros(object_len(body).ok_or(BlobError::Limit)?)?;
     let (new, head) = NewBlob::draw(store, dataset, rng)?;
-    let mut object = Vec::new();
-    object.try_reserve_exact(total).map_err(|_| BlobError::Limit)?;
-    object.extend_from_slice(&head);
-    let body = usize::try_from(body).map_err(|_| BlobError::Limit)?;
-    container::seal_body(&new.chunks, content, false, body, &mut object).ok_or(BlobError::Limit)?;
-    Ok((object, new.into_reference(length, sha256(content), media)))
+    let (start, sealed) = object.split_first_chunk_mut::<HEAD>().ok_or(BlobError::Limit)?;
+    *start = head;
+    let mut hash = Sha256::new();
+    seal_chunks(&new.chunks, 0, content, sealed, || hash.update(content)).ok_or(BlobError::Limit)?;
+    Ok((object, new.into_reference(length, hash.finish(), media)))
 }
 
 /// Opens the whole blob that `reference` names. What comes out is all of it and exactly its content: every chunk, the
-/// padding, the length and the SHA-256 are right.
+/// padding, the length and the SHA-256 are right. Shared among cores as [`seal_blob`] is.
 ///
 /// # Errors
 /// [`BlobError::Truncated`], [`BlobError::Unsupported`], [`BlobError::Malformed`], [`BlobError::WrongKind`] and
@@ -78,10 +81,28 @@ pub fn open_blob(
     reference: &BlobRef,
     object: &[u8],
 ) -> Result<Opened, BlobError> {
+    let size = object.len().try_into().unwrap_or(u64::MAX);
+    let body = check_length(reference, object, size)?;
     let at = Place::blob(store, dataset, reference.blob());
-    check_length(reference, object, object.len().try_into().unwrap_or(u64::MAX))?;
-    let body = container::open_body(reference.key(), &at, Kind::Blob, object)?;
-    finished(body, reference.length(), reference.sha256())
+    let chunks = container::check_head(reference.key(), &at, Kind::Blob, object, size)?;
+    let sealed = object.get(HEAD..).unwrap_or_default();
+    let length = usize::try_from(reference.length()).map_err(|_| BlobError::Limit)?;
+    let mut body = Zeroizing::new(zeros(body)?);
+    let pieces = body.chunks_mut(CHUNK).zip(sealed.chunks(SEALED_CHUNK)).enumerate();
+    let (mut hash, mut left) = (Sha256::new(), length);
+    let mut take = |text: &[u8]| {
+        let content = text.get(..left).unwrap_or(text);
+        hash.update(content);
+        left = left.saturating_sub(content.len());
+    };
+    let open_one = |(index, (text, sealed))| open_chunk(&chunks, index, text, sealed);
+    let opened = share(pieces, open_one, || (), &mut take);
+    // Behind a body of full chunks stands an empty one.
+    let last = body.len() / CHUNK;
+    let end = sealed.chunks(SEALED_CHUNK).nth(last).filter(|end| end.len() == TAG);
+    let ended = end.map_or(Some(&[][..]), |end| open_chunk(&chunks, last, &mut [], end));
+    opened.zip(ended).ok_or(BlobError::Rejected)?;
+    finished(body, length, &hash.finish(), reference.sha256())
 }
 
 /// A blob that is being written.
@@ -141,11 +162,40 @@ fn check_size(body: u64, size: u64) -> Result<(), BlobError> {
     }
 }
 
+/// Opens a chunk beside its sealed bytes.
+fn open_chunk<'a>(chunks: &Chunks, index: usize, text: &'a mut [u8], sealed: &[u8]) -> Option<&'a [u8]> {
+    let (cipher, tag) = sealed.split_last_chunk::<TAG>().filter(|(cipher, _)| cipher.len() == text.len())?;
+    text.copy_from_slice(cipher);
+    chunks.open(index as u64, text, tag)?;
+    Some(text)
+}
+
+/// Seals the body content ‖ zeros as the chunks from number `first` on, which `sealed` has room for, and does something else
+/// with the content meanwhile.
+fn seal_chunks(chunks: &Chunks, first: u64, content: &[u8], sealed: &mut [u8], meanwhile: impl FnOnce()) -> Option<()> {
+    let seal_one = |(n, sealed): (usize, &mut [u8])| {
+        let (text, tag) = sealed.split_last_chunk_mut::<TAG>()?;
+        let piece = content.get(n.checked_mul(CHUNK)?..).unwrap_or_default();
+        let piece = piece.get(..text.len()).unwrap_or(piece);
+        let (text_of_content, zeros) = text.split_at_mut_checked(piece.len())?;
+        text_of_content.copy_from_slice(piece);
+        zeros.fill(0);
+        *tag = chunks.seal(first.checked_add(n as u64)?, text)?;
+        Some(())
+    };
+    share(sealed.chunks_mut(SEALED_CHUNK).enumerate(), seal_one, meanwhile, |()| ())
+}
+
 /// The content of a body whose chunks are all authentic.
-fn finished(body: Zeroizing<Vec<u8>>, length: u64, digest: &Digest) -> Result<Opened, BlobError> {
-    let length = usize::try_from(length).map_err(|_| BlobError::Limit)?;
+fn finished(body: Zeroizing<Vec<u8>>, length: usize, hash: &[u8; 32], expected: &Digest) -> Result<Opened, BlobError> {
     let opened = Opened::of_blob(body, length).ok_or(BlobError::Rejected)?;
-    if ct::eq(&sha256(opened.payload()), digest.as_bytes()) { Ok(opened) } else { Err(BlobError::Rejected) }
+    if ct::eq(hash, expected.as_bytes()) { Ok(opened) } else { Err(BlobError::Rejected) }
+}
+
+/// Memory that the system zeroes page by page where it is touched, so by whichever thread does.
+fn zeros(len: u64) -> Result<Vec<u8>, BlobError> {
+    let len = isize::try_from(len).ok().and_then(|len| usize::try_from(len).ok());
+    Ok(vec![0; len.ok_or(BlobError::Limit)?])
 }
 
 #[cfg(all(test, feature = "std"))]

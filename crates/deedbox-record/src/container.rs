@@ -303,25 +303,9 @@ pub(crate) fn seal_with_salt(
     out.extend_from_slice(&prefix);
     out.extend_from_slice(salt);
     out.extend_from_slice(chunks.commitment());
-    let marker = kind.is_padded();
-    seal_body(&chunks, payload, marker, body_len, out).ok_or_else(|| {
-        if let Some(made) = out.get_mut(start..) {
-            made.zeroize();
-        }
-        out.truncate(start);
-        too_long
-    })
-}
-
-/// Seals the body payload ‖ marker, if there is one, ‖ zeros; it is laid into place chunk by chunk.
-pub(crate) fn seal_body(
-    chunks: &Chunks,
-    payload: &[u8],
-    mut marker: bool,
-    body_len: usize,
-    out: &mut Vec<u8>,
-) -> Option<()> {
+    // The body is payload ‖ marker ‖ zeros; it is laid into place chunk by chunk.
     let mut rest = payload;
+    let mut marker = kind.is_padded();
     let mut left = body_len;
     let mut index = 0;
     loop {
@@ -336,30 +320,25 @@ pub(crate) fn seal_body(
         }
         let chunk_end = chunk_start.saturating_add(len);
         out.resize(chunk_end, 0);
-        let tag = out.get_mut(chunk_start..).and_then(|chunk| chunks.seal(index, chunk))?;
+        let tag = out.get_mut(chunk_start..).and_then(|chunk| chunks.seal(index, chunk));
+        let Some(tag) = tag else {
+            if let Some(made) = out.get_mut(start..) {
+                made.zeroize();
+            }
+            out.truncate(start);
+            return Err(too_long);
+        };
         out.extend_from_slice(&tag);
         left = left.saturating_sub(len);
         index += 1;
         if len < CHUNK {
-            return Some(());
+            return Ok(());
         }
     }
 }
 
 /// Opens at any place.
 pub(crate) fn open_at(key: &ObjectKey, at: &Place, kind: Kind, object: &[u8]) -> Result<Opened, OpenError> {
-    let body = open_body(key, at, kind, object)?;
-    let len = payload_len(kind, &body)?;
-    Ok(Opened { body, len })
-}
-
-/// Opens all but the padding.
-pub(crate) fn open_body(
-    key: &ObjectKey,
-    at: &Place,
-    kind: Kind,
-    object: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let chunks = check(key, at, kind, object)?;
     let sealed = object.get(HEAD..).ok_or(OpenError::Truncated)?;
     let mut body = Zeroizing::new(Vec::with_capacity(sealed.len()));
@@ -370,7 +349,8 @@ pub(crate) fn open_body(
         let chunk = body.get_mut(start..).ok_or(OpenError::Rejected)?;
         chunks.open(index, chunk, tag).ok_or(OpenError::Rejected)?;
     }
-    Ok(body)
+    let len = payload_len(kind, &body)?;
+    Ok(Opened { body, len })
 }
 
 /// Opens in place at any place.

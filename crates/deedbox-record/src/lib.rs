@@ -70,7 +70,7 @@
 //!
 //! # Features
 //!
-//! `std` (default): blobs as streams. `test-util`: given salts and raw keys, for vectors only. Without `std` the crate needs `alloc`.
+//! `std` (default): blobs as streams, large ones shared among cores. `test-util`: given salts and raw keys, for vectors only. Without `std` the crate needs `alloc`.
 //!
 //! The format is specified in `docs/format/record.md`.
 #![cfg_attr(not(feature = "std"), no_std)]

@@ -5,7 +5,10 @@ use std::{
     io::{self, Read, Seek as _, SeekFrom, Write},
 };
 
-use deedbox_crypto::{ct, hash::Sha256};
+use deedbox_crypto::{
+    ct,
+    hash::{Sha256, sha256},
+};
 use deedbox_model::{DatasetId, Digest, StoreName};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -124,6 +127,11 @@ impl<R: ReadAt + ?Sized> ReadAt for &mut R {
 /// [`BlobReader::read_all`] and [`BlobReader::copy_to`] at everything.
 ///
 /// It is a [`Read`] too, from the beginning on.
+///
+/// # Security
+/// A chunk is authentic against whoever never had the record. Somebody whom it was shown has the blob's key, and could,
+/// with the host's help, put other bytes in the same blob's place. Against those only the content's SHA-256 protects, which
+/// is compared when all of it is read.
 pub struct BlobReader<R> {
     source: R,
     chunks: Chunks,
@@ -197,14 +205,16 @@ impl<R: ReadAt> BlobReader<R> {
     /// # Errors
     /// [`BlobError::Truncated`], [`BlobError::Rejected`], [`BlobError::Io`]; [`BlobError::Limit`] when it doesn't fit.
     pub fn read_all(&mut self) -> Result<Opened, BlobError> {
-        let body = usize::try_from(self.body).map_err(|_| BlobError::Limit)?;
-        let mut all = Zeroizing::new(Vec::new());
-        all.try_reserve_exact(body).map_err(|_| BlobError::Limit)?;
-        all.resize(body, 0);
+        let length = usize::try_from(self.length).map_err(|_| BlobError::Limit)?;
+        let body_len = usize::try_from(self.body).map_err(|_| BlobError::Limit)?;
+        let mut body = Zeroizing::new(Vec::new());
+        body.try_reserve_exact(body_len).map_err(|_| BlobError::Limit)?;
+        body.resize(body_len, 0);
         self.held = None;
-        self.fill(0, &mut all)?;
+        self.fill(0, &mut body)?;
         self.hold_last()?;
-        finished(all, self.length, &self.sha256)
+        let hash = sha256(body.get(..length).unwrap_or_default());
+        finished(body, length, &hash, &self.sha256)
     }
 
     /// Writes the whole content to `out`, chunk by chunk.

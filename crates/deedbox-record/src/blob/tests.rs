@@ -1,11 +1,15 @@
 use alloc::{borrow::ToOwned, format, rc::Rc, vec};
-use core::cell::RefCell;
+use core::{
+    cell::RefCell,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use std::{
     fs::File,
     io::{self, Read as _, Write},
 };
 
 use deedbox_cbor::{ItemBuf, Limits};
+use deedbox_crypto::hash::sha256;
 use deedbox_model::{Epoch, ObjectId, StoreId, Timestamp};
 use deedbox_testkit::{rng::SeededRng, tamper};
 use proptest::prelude::*;
@@ -18,7 +22,6 @@ use super::{
 use crate::{
     Bundle, BundleWriter, ChangedObject, Freshness, Granularity, Header, HostShare, Keyring, NewSlot, Record,
     RecoveryPhrase, Replica, Root,
-    chunk::{CHUNK, SEALED_CHUNK},
     test_util::{self, RawPlace},
 };
 
@@ -294,10 +297,10 @@ fn a_range_read_touches_its_chunks_and_no_others() {
 
 #[test]
 fn altered_bytes_spoil_the_reads_that_touch_them_and_no_others() {
-    let content = content(100_000);
+    let content = content(150_000);
     let (object, reference) = sealed(&content, 3);
     let rng = &mut SeededRng::new(1);
-    for _ in 0..40 {
+    for _ in 0..30 {
         let mut altered = object.clone();
         let at = HEAD + usize::try_from(rng.next_u64()).unwrap() % (object.len() - HEAD);
         altered[at] ^= 1 << (rng.next_u32() % 8);
@@ -365,7 +368,7 @@ fn a_failing_source_is_named_by_its_kind() {
 
 #[test]
 fn a_blob_that_could_not_be_written_is_none() {
-    let content = content(100_000);
+    let content = content(300_000);
     let disk = Disk { bytes: Vec::new(), room: HEAD + 2 * SEALED_CHUNK, longest: 0 };
     let mut failing = sealer(3, disk);
     let full = failing.write_all(&content).unwrap_err();
@@ -378,10 +381,10 @@ fn a_blob_that_could_not_be_written_is_none() {
     // What lies there is cut off, whatever length one takes it for: it has no short chunk.
     let mut bytes = Vec::new();
     let mut unfinished = sealer(3, &mut bytes);
-    unfinished.write_all(&content[..2 * CHUNK]).unwrap();
+    unfinished.write_all(&content[..17 * CHUNK]).unwrap();
     drop(unfinished);
-    assert_eq!(bytes.len(), HEAD + 2 * SEALED_CHUNK);
-    let (object, reference) = sealed(&content[..2 * CHUNK], 3);
+    assert_eq!(bytes.len(), HEAD + 17 * SEALED_CHUNK);
+    let (object, reference) = sealed(&content[..17 * CHUNK], 3);
     assert!(object.starts_with(&bytes) && open_every_way(&reference, &object).is_ok());
     assert_eq!(open_every_way(&reference, &bytes), Err(BlobError::Truncated));
 }
@@ -389,13 +392,14 @@ fn a_blob_that_could_not_be_written_is_none() {
 #[test]
 fn memory_is_constant() {
     let mut sealer = sealer(3, Disk { bytes: Vec::new(), room: usize::MAX, longest: 0 });
-    let before = (sealer.buffer().as_ptr(), sealer.buffer().capacity());
+    assert!(sealer.buffered() < 2 * SEALED_CHUNK);
     let content = content(3_000_000);
-    sealer.write_all(&content).unwrap();
-    assert_eq!((sealer.buffer().as_ptr(), sealer.buffer().capacity()), before);
-    assert!(before.1 < 2 * SEALED_CHUNK);
+    for piece in [&content[..1_000], &content[1_000..2_000_000], &content[2_000_000..]] {
+        sealer.write_all(piece).unwrap();
+        assert!(sealer.buffered() <= 32 * SEALED_CHUNK);
+    }
     let (reference, disk) = sealer.finish(None).unwrap();
-    assert_eq!(disk.longest, SEALED_CHUNK);
+    assert_eq!(disk.longest, 16 * SEALED_CHUNK);
 
     let source = Shared::of(&disk.bytes);
     let mut reader = reader(&reference, source.clone()).unwrap();
@@ -404,6 +408,27 @@ fn memory_is_constant() {
     assert!(copy.bytes == content);
     assert_eq!(copy.longest, CHUNK);
     assert!(source.reads.take().iter().all(|(_, len)| *len <= SEALED_CHUNK));
+}
+
+#[test]
+fn shared_work_is_done_once_and_its_results_come_in_order() {
+    for count in [0, 1, 7, 8, 9, 1_000_usize] {
+        let done = AtomicUsize::new(0);
+        let work = |n: usize| {
+            done.fetch_add(1, Ordering::Relaxed);
+            Some(n * n)
+        };
+        let (mut meanwhile, mut results) = (0, Vec::new());
+        assert_eq!(share(0..count, work, || meanwhile += 1, |result| results.push(result)), Some(()));
+        assert_eq!((done.into_inner(), meanwhile), (count, 1));
+        assert!(results.into_iter().eq((0..count).map(|n| n * n)));
+    }
+    for wrong in 0..100_usize {
+        let mut results = Vec::new();
+        let shared = share(0..100_usize, |n| (n != wrong).then_some(n), || (), |result| results.push(result));
+        assert_eq!(shared, None);
+        assert!(results.iter().copied().eq(0..results.len()) && results.len() <= wrong);
+    }
 }
 
 #[test]

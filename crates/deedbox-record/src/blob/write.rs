@@ -1,5 +1,5 @@
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, mem};
 use std::io::{self, Write};
 
 use deedbox_crypto::hash::Sha256;
@@ -7,14 +7,15 @@ use deedbox_model::{BlobId, DatasetId, StoreName};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{NewBlob, checked_media, padded};
+use super::{NewBlob, checked_media, padded, seal_chunks};
 use crate::{
     BlobError, BlobRef,
-    chunk::{CHUNK, SEALED_CHUNK},
+    chunk::{CHUNK, SEALED_CHUNK, TAG},
     payload::MAX_BLOB,
 };
 
-/// Seals what is written to it as one blob, in the memory of one chunk, and passes it on.
+/// Seals what is written to it as one blob and passes it on, in constant memory: two buffers of 256 KiB. Full buffers are
+/// shared among cores as [`seal_blob`](crate::seal_blob) does it.
 ///
 /// Only [`BlobSealer::finish`] gives the reference, so what was not finished can be opened by nobody. After an error it takes
 /// nothing more and does not finish.
@@ -43,8 +44,10 @@ pub struct BlobSealer<W> {
     hash: Sha256,
     length: u64,
     index: u64,
-    // INVARIANT (constant memory): at most one sealed chunk, which is its capacity.
-    chunk: Zeroizing<Vec<u8>>,
+    // INVARIANT (constant memory, no copy left behind): holds less than `room` bytes, which are its capacity.
+    content: Zeroizing<Vec<u8>>,
+    room: usize,
+    sealed: Vec<u8>,
     failed: Option<BlobError>,
 }
 
@@ -61,8 +64,10 @@ impl<W: Write> BlobSealer<W> {
     ) -> Result<Self, BlobError> {
         let (new, head) = NewBlob::draw(store, dataset, rng)?;
         inner.write_all(&head).map_err(|error| BlobError::Io(error.kind()))?;
-        let chunk = Zeroizing::new(Vec::with_capacity(SEALED_CHUNK));
-        Ok(Self { inner, new, hash: Sha256::new(), length: 0, index: 0, chunk, failed: None })
+        // A small blob needs no large buffer.
+        let (content, room) = (Zeroizing::new(Vec::with_capacity(CHUNK)), CHUNK);
+        let (hash, sealed) = (Sha256::new(), Vec::new());
+        Ok(Self { inner, new, hash, length: 0, index: 0, content, room, sealed, failed: None })
     }
 
     /// The blob's id, under which the host keeps it.
@@ -81,56 +86,73 @@ impl<W: Write> BlobSealer<W> {
             return Err(error);
         }
         let media = checked_media(media)?;
+        let mut content_len = self.content.len();
         let mut zeros = padded(self.length)?.saturating_sub(self.length);
         while zeros > 0 {
-            let filled = self.chunk.len();
-            let more = usize::try_from(zeros).unwrap_or(CHUNK).min(CHUNK.saturating_sub(filled));
-            self.chunk.resize(filled.saturating_add(more), 0);
+            let filled = self.content.len();
+            let more = usize::try_from(zeros).unwrap_or(self.room).min(self.room.saturating_sub(filled));
+            self.content.resize(filled.saturating_add(more), 0);
             zeros = zeros.saturating_sub(more as u64);
-            self.pass_on_if_full()?;
+            if self.content.len() >= self.room {
+                self.pass_on_buffer(content_len)?;
+                content_len = 0;
+            }
         }
         // The last chunk is short, if need be empty: nothing else tells that the blob ends.
-        self.pass_on()?;
+        let sealed_len = self.content.len() / CHUNK * TAG + self.content.len() + TAG;
+        let content = mem::take(&mut self.content);
+        self.pass_on(&content, sealed_len, content_len)?;
         self.inner.flush().map_err(|error| BlobError::Io(error.kind()))?;
         Ok((self.new.into_reference(self.length, self.hash.finish(), media), self.inner))
-    }
-
-    #[cfg(test)]
-    pub(super) fn buffer(&self) -> &Vec<u8> {
-        &self.chunk
-    }
-
-    #[cfg(test)]
-    pub(super) const fn set_length_for_testing_only(&mut self, length: u64) {
-        self.length = length;
     }
 
     fn take(&mut self, mut content: &[u8]) -> Result<(), BlobError> {
         let more = u64::try_from(content.len()).map_err(|_| BlobError::Limit)?;
         let length = self.length.checked_add(more).filter(|length| *length <= MAX_BLOB).ok_or(BlobError::Limit)?;
         while !content.is_empty() {
-            let room = CHUNK.saturating_sub(self.chunk.len());
-            let (piece, rest) = content.split_at_checked(room).unwrap_or((content, &[]));
-            self.hash.update(piece);
-            self.chunk.extend_from_slice(piece);
-            content = rest;
-            self.pass_on_if_full()?;
+            let room = self.room.saturating_sub(self.content.len());
+            let (now, later) = content.split_at_checked(room).unwrap_or((content, &[]));
+            self.content.extend_from_slice(now);
+            content = later;
+            if self.content.len() >= self.room {
+                self.pass_on_buffer(self.room)?;
+            }
         }
         self.length = length;
         Ok(())
     }
 
-    fn pass_on_if_full(&mut self) -> Result<(), BlobError> {
-        if self.chunk.len() < CHUNK { Ok(()) } else { self.pass_on() }
+    /// Seals the full buffer; what stands behind `content_len` is padding.
+    fn pass_on_buffer(&mut self, content_len: usize) -> Result<(), BlobError> {
+        let mut content = mem::take(&mut self.content);
+        self.pass_on(&content, self.room / CHUNK * SEALED_CHUNK, content_len)?;
+        content.clear();
+        if self.room < BATCH {
+            self.room = BATCH;
+            content = Zeroizing::new(Vec::with_capacity(BATCH));
+        }
+        self.content = content;
+        Ok(())
     }
 
-    fn pass_on(&mut self) -> Result<(), BlobError> {
-        let tag = self.new.chunks.seal(self.index, &mut self.chunk).ok_or(BlobError::Limit)?;
-        self.chunk.extend_from_slice(&tag);
-        self.inner.write_all(&self.chunk).map_err(|error| BlobError::Io(error.kind()))?;
-        self.chunk.clear();
-        self.index = self.index.checked_add(1).ok_or(BlobError::Limit)?;
-        Ok(())
+    /// Seals a part of the body, which begins with `content_len` bytes of content, to `sealed_len` bytes.
+    fn pass_on(&mut self, part: &[u8], sealed_len: usize, content_len: usize) -> Result<(), BlobError> {
+        self.sealed.resize(sealed_len, 0);
+        let hash = &mut self.hash;
+        let meanwhile = || hash.update(part.get(..content_len).unwrap_or_default());
+        seal_chunks(&self.new.chunks, self.index, part, &mut self.sealed, meanwhile).ok_or(BlobError::Limit)?;
+        self.index = self.index.checked_add((part.len() / CHUNK) as u64).ok_or(BlobError::Limit)?;
+        self.inner.write_all(&self.sealed).map_err(|error| BlobError::Io(error.kind()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.content.capacity().saturating_add(self.sealed.capacity())
+    }
+
+    #[cfg(test)]
+    pub(super) const fn set_length_for_testing_only(&mut self, length: u64) {
+        self.length = length;
     }
 
     /// Remembers an error, and gives it to who writes.
@@ -163,3 +185,6 @@ impl<W> fmt::Debug for BlobSealer<W> {
         f.debug_struct("BlobSealer").field("length", &self.length).finish_non_exhaustive()
     }
 }
+
+/// What is sealed at once: little memory, and enough work to share.
+const BATCH: usize = 16 * CHUNK;
