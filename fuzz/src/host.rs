@@ -1,16 +1,19 @@
 //! `deedbox-host`.
 #![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
 
-use deedbox_cose::{LocalSigner, Signer as _};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use deedbox_cose::{LocalSigner, Signer as _, sha256, sign1};
 use deedbox_host::capability::{Capability, Ops, Right, Row, Scope, State, Target};
 use deedbox_host::proof::{Claims, request_hash};
 use deedbox_host::wire::{
-    CommitBody, ConflictBody, CreateBody, MailBody, ObjectsBody, PageBody, PurgeBody, PurgeReceipt,
+    CommitBody, ConflictBody, CreateBody, MailBody, ObjectsBody, PageBody, PartBody, PurgeBody, PurgeReceipt,
 };
-use deedbox_host::{Admitted, Config, Host, HostError, Method, Notice, Request, wire};
-use deedbox_model::{CapabilityId, DatasetId, MailboxId, ObjectId, StoreId, Timestamp};
+use deedbox_host::{Admitted, Config, End, Event, Feed, Host, HostError, Method, Notice, Request, wire};
+use deedbox_model::{CapabilityId, DatasetId, MailboxId, ObjectId, Seq, StoreId, Timestamp};
 use deedbox_store::conformance::block_on;
-use deedbox_store::{MemoryStorage, RowKey, Storage as _, Table};
+use deedbox_store::{HeadHash, MemoryStorage, Mode, RowKey, Storage as _, Table};
 use deedbox_testkit::rng::SeededRng;
 
 use crate::altered;
@@ -32,7 +35,7 @@ type TestHost = Host<MemoryStorage, fn() -> Timestamp>;
 pub fn host_request(data: &[u8]) {
     let (host, owner, guest) = world();
     let [kind, method, length, rest @ ..] = data else { return };
-    let methods = [Method::Delete, Method::Get, Method::Patch, Method::Post, Method::Put];
+    let methods = [Method::Delete, Method::Get, Method::Patch, Method::Post, Method::Put, Method::Head];
     let method = *methods.get(usize::from(*method) % methods.len()).unwrap();
     let (path, body) = rest.split_at_checked(usize::from(*length)).unwrap_or((rest, &[]));
     let before = state(&host);
@@ -41,8 +44,14 @@ pub fn host_request(data: &[u8]) {
         let body = wire::pair_to_bytes(&[1; 16], b"item");
         let good = Claims::new(GUEST, request_hash(Method::Post, ORIGIN, &target, &body), NOW).sign(&guest).unwrap();
         let proof = altered(&good, rest);
-        let request =
-            Request { method: Method::Post, origin: ORIGIN, target: &target, body: &body, proof: Some(&proof) };
+        let request = Request {
+            method: Method::Post,
+            origin: ORIGIN,
+            target: &target,
+            body: &body,
+            range: None,
+            proof: Some(&proof),
+        };
         match block_on(host.call(request)) {
             Ok(_) => assert_eq!(proof, good, "an altered proof passes"),
             Err(error) => {
@@ -55,12 +64,95 @@ pub fn host_request(data: &[u8]) {
     let target = format!("/v1/stores/{S}{}", String::from_utf8_lossy(path));
     let (signer, id) = if *kind == 1 { (&guest, GUEST) } else { (&owner, OWNER) };
     let proof = Claims::new(id, request_hash(method, ORIGIN, &target, body), NOW).sign(signer).unwrap();
-    let request = Request { method, origin: ORIGIN, target: &target, body, proof: Some(&proof) };
+    let request = Request { method, origin: ORIGIN, target: &target, body, range: None, proof: Some(&proof) };
     let _ = block_on(host.call(Request { proof: None, ..request }));
     assert_eq!(before, state(&host), "a change without a proof");
     let _ = block_on(host.call(request));
     if *kind == 1 {
         assert_eq!(before, state(&host), "a guest changes what is not its own");
+    }
+}
+
+/// Commits, states, reads and polls of a feed in any order, an operation a byte: a feed tells the newest head and no other,
+/// nothing of a commit that was made while the capability was not in force, and its end once; reads are given exactly
+/// while it is in force.
+pub fn host_feed(data: &[u8]) {
+    let (host, owner, guest) = world();
+    let host = Arc::new(host);
+    let feed_target = format!("/v1/stores/{S}/datasets/{D}/feed");
+    let ask = |owns: bool, method, target: &str, body: &[u8]| {
+        let (signer, id) = if owns { (&owner, OWNER) } else { (&guest, GUEST) };
+        let request = Request { method, origin: ORIGIN, target, body, range: None, proof: None };
+        let proof = Claims::new(id, request.hash(), NOW).sign(signer).unwrap();
+        block_on(host.call(Request { proof: Some(&proof), ..request }))
+    };
+    let mut heads: Vec<Vec<u8>> = Vec::new();
+    let mut state = State::Active;
+    let mut feed: Option<(Feed, u64)> = None;
+    for op in data.iter().take(64) {
+        match op % 8 {
+            0 | 1 => {
+                let (seq, prev) = (heads.len() as u64 + 1, heads.last().map(Vec::as_slice));
+                let head = head(&owner, seq, prev);
+                let expect = prev.map(|prev| HeadHash(sha256(prev)));
+                let part = PartBody::new(D, expect, Seq::new(seq).unwrap(), &head, Mode::Next);
+                let body = CommitBody::new(vec![part]).to_bytes();
+                assert!(ask(true, Method::Post, &format!("/v1/stores/{S}/commit"), &body).unwrap().status == 204);
+                heads.push(head);
+            }
+            2..=4 => {
+                let next = [State::Active, State::Paused, State::Revoked][usize::from(op % 8 - 2)];
+                let body = wire::uint_to_bytes(next.number().into());
+                let done = ask(true, Method::Patch, &format!("/v1/stores/{S}/capabilities/{GUEST}"), &body);
+                assert!(done.is_ok() == (state != State::Revoked || next == State::Revoked), "revoked is final");
+                if done.is_ok() {
+                    state = next;
+                }
+            }
+            5 => {
+                let read = ask(false, Method::Get, &format!("/v1/stores/{S}/datasets/{D}/heads"), b"");
+                let given = state == State::Active && !heads.is_empty();
+                assert!(given == read.is_ok());
+            }
+            6 => {
+                let after = u64::from(op / 8);
+                let request = Request {
+                    method: Method::Get,
+                    origin: ORIGIN,
+                    target: &feed_target,
+                    body: b"",
+                    range: None,
+                    proof: None,
+                };
+                let proof = Claims::new(GUEST, request.hash(), NOW).sign(&guest).unwrap();
+                match block_on(host.feed(Request { proof: Some(&proof), ..request }, Seq::new(after))) {
+                    Ok(opened) => {
+                        assert!(state == State::Active);
+                        feed = Some((opened, after));
+                    }
+                    Err(_) => assert!(state != State::Active),
+                }
+            }
+            _ => {
+                let Some((open, last)) = &mut feed else { continue };
+                let newest = heads.len() as u64;
+                let mut cx = Context::from_waker(Waker::noop());
+                let told = std::pin::pin!(open.next()).poll(&mut cx);
+                match (told, state) {
+                    (Poll::Ready(Some(Event::Head(seq))), State::Active) => {
+                        assert!(seq.get() == newest && newest > *last);
+                        *last = newest;
+                    }
+                    (Poll::Pending, State::Active) => assert!(newest <= *last, "an event is missed"),
+                    (Poll::Ready(Some(Event::End(End::Paused))), State::Paused)
+                    | (Poll::Ready(Some(Event::End(End::Revoked))), State::Revoked) => {
+                        assert!(matches!(block_on(open.next()), None));
+                        feed = None;
+                    }
+                    (told, state) => panic!("{told:?} while {state:?}"),
+                }
+            }
+        }
     }
 }
 
@@ -96,6 +188,30 @@ pub fn host_capability(data: &[u8]) {
         wire::usage_from_bytes(data) => wire::usage_to_bytes;
         Notice::from_bytes(data) => Notice::to_bytes;
     }
+}
+
+fn head(signer: &LocalSigner, seq: u64, prev: Option<&[u8]>) -> Vec<u8> {
+    let mut w = deedbox_cbor::Writer::new();
+    w.map(|map| {
+        map.int(1, |w| S.encode(w)).int(2, |w| D.encode(w));
+        map.int(4, |w| {
+            match prev {
+                Some(prev) => w.bytes(&sha256(prev)),
+                None => w.null(),
+            };
+        });
+        for (key, value) in [(3, seq), (6, 1), (7, 1), (9, 1), (10, 1)] {
+            map.int(key, |w| {
+                w.uint(value);
+            });
+        }
+        for key in [5, 8] {
+            map.int(key, |w| {
+                w.bytes(&[8; 32]);
+            });
+        }
+    });
+    sign1::document(signer, b"deedbox/1 head\0", w.as_slice()).unwrap()
 }
 
 fn world() -> (TestHost, LocalSigner, LocalSigner) {

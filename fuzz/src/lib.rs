@@ -79,6 +79,7 @@ pub const TARGETS: &[Target] = &[
     ("facade_answer", facade::facade_answer),
     ("facade_handover", facade::facade_handover),
     ("host_capability", host::host_capability),
+    ("host_feed", host::host_feed),
     ("host_request", host::host_request),
     ("interop_import", interop::interop_import),
     ("interop_portable", interop::interop_portable),

@@ -26,10 +26,16 @@ pub struct Config {
     pub mail_len: u64,
     /// Seconds after which mail lapses.
     pub mail_secs: u64,
+    /// Seconds after which a blob lapses that was begun and not sealed.
+    pub blob_secs: u64,
     /// Capabilities of a store.
     pub capabilities: u64,
     /// Requests of one capability.
     pub rate: Rate,
+    /// Open feeds of one capability.
+    pub feeds_per_capability: usize,
+    /// Open feeds of one store.
+    pub feeds_per_store: usize,
     /// Reads of one store's header without a proof, in an hour.
     pub header_reads: u32,
     /// Notices that may wait for the person; further requests that would leave one are refused.
@@ -70,8 +76,11 @@ impl Default for Config {
             page: Limit::default(),
             mail_len: 320 << 10,
             mail_secs: 90 * 86_400,
+            blob_secs: 86_400,
             capabilities: 1_024,
             rate: Rate { per_second: 50, burst: 200 },
+            feeds_per_capability: 8,
+            feeds_per_store: 64,
             header_reads: 20,
             notices: 100_000,
             share_backup_days: 7,

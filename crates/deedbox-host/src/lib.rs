@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use deedbox_cose::{LocalSigner, Signer as _};
-//! use deedbox_host::{Admitted, Config, Host, Method, Request, proof::{Claims, request_hash}, wire};
+//! use deedbox_host::{Admitted, Config, Host, Method, Request, proof::Claims, wire};
 //! use deedbox_model::{CapabilityId, StoreId, Timestamp};
 //! use deedbox_store::MemoryStorage;
 //! # let mut rng = deedbox_testkit::rng::SeededRng::new(1);
@@ -20,13 +20,12 @@
 //! host.create(Admitted::by_embedder(), &wire::CreateBody::new(s, &header, id, key)).await?;
 //!
 //! let (origin, target) = ("https://host.example", format!("/v1/stores/{s}/usage"));
-//! let hash = request_hash(Method::Get, origin, &target, b"");
-//! let proof = Claims::new(id, hash, now()).sign(&owner)?;
-//! let request = Request { method: Method::Get, origin, target: &target, body: b"", proof: Some(&proof) };
-//! let reply = host.call(request).await?;
+//! let request = Request { method: Method::Get, origin, target: &target, body: b"", range: None, proof: None };
+//! let proof = Claims::new(id, request.hash(), now()).sign(&owner)?;
+//! let reply = host.call(Request { proof: Some(&proof), ..request }).await?;
 //! assert_eq!(wire::usage_from_bytes(&reply.body).ok_or("not a usage")?.objects.count, 0);
 //!
-//! let stranger = host.call(Request { proof: None, ..request }).await;
+//! let stranger = host.call(request).await;
 //! assert_eq!(stranger.map_err(|error| error.code()), Err("Unauthenticated"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
@@ -58,7 +57,7 @@
 //!
 //! # Features
 //!
-//! None yet: HTTP, the change feed, blobs, metering and back-ups are later parts of this crate.
+//! None yet.
 //!
 //! Requests, bodies, checks and codes are specified in `docs/format/host.md`.
 
@@ -71,6 +70,7 @@ pub mod wire;
 mod clock;
 mod config;
 mod error;
+mod feed;
 mod quota;
 mod request;
 mod service;
@@ -79,5 +79,6 @@ mod structure;
 pub use clock::Clock;
 pub use config::{Admission, Config, Rate};
 pub use error::HostError;
-pub use request::{Method, Reply, Request, cursor_to_hex};
-pub use service::{Admitted, Host, Notice};
+pub use feed::{End, Event, Feed};
+pub use request::{BlobPlace, ByteRange, Method, Reply, Request, cursor_to_hex};
+pub use service::{Admitted, Fault, Host, Notice, Report, Swept};

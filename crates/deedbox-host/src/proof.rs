@@ -3,14 +3,14 @@
 //! ```cddl
 //! proof   = 18([bstr .cbor {1: -19, 4: kid: b32}, {}, bstr .cbor {1: capability: b16, 2: request: b32, 3: time: uint},
 //!               bstr .size 64])                                                  ; external_aad "deedbox/1 proof" 00
-//! request = SHA-256(method ‖ 00 ‖ origin ‖ 00 ‖ path and query ‖ 00 ‖ SHA-256(body))
+//! request = SHA-256(method ‖ 00 ‖ origin ‖ 00 ‖ path and query ‖ 00 ‖ SHA-256(body) ‖ range)
 //! ```
 
 use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_cose::{SignError, Signer, Unverified, VerifyKey, label, sha256, sign1};
 use deedbox_model::{CapabilityId, Timestamp};
 
-use crate::Method;
+use crate::{ByteRange, Method};
 
 /// Most bytes of a proof.
 pub const MAX_PROOF: usize = 1_024;
@@ -18,15 +18,29 @@ pub const MAX_PROOF: usize = 1_024;
 /// Seconds that a proof's time may be off the host's.
 pub const MAX_SKEW_SECS: u64 = 120;
 
-/// What a proof is signed over, in place of the request itself.
+/// What a proof is signed over, in place of a request without a range; [`Request::hash`](crate::Request::hash) knows both.
 #[must_use]
 pub fn request_hash(method: Method, origin: &str, target: &str, body: &[u8]) -> [u8; 32] {
+    ranged_hash(method, origin, target, body, None)
+}
+
+/// Without a range nothing stands in its place.
+pub(crate) fn ranged_hash(
+    method: Method,
+    origin: &str,
+    target: &str,
+    body: &[u8],
+    range: Option<ByteRange>,
+) -> [u8; 32] {
     let mut bytes = Vec::with_capacity(64 + origin.len() + target.len());
     for part in [method.as_str(), origin, target] {
         bytes.extend_from_slice(part.as_bytes());
         bytes.push(0);
     }
     bytes.extend_from_slice(&sha256(body));
+    if let Some(range) = range {
+        bytes.extend_from_slice(range.to_string().as_bytes());
+    }
     sha256(&bytes)
 }
 

@@ -1,7 +1,9 @@
 //! Requests without a transport, and where they lead.
 
-use deedbox_model::{CapabilityId, DatasetId, MailboxId, Seq, StoreId, StoreName};
+use deedbox_model::{BlobId, CapabilityId, DatasetId, MailboxId, Seq, StoreId, StoreName};
 use deedbox_store::Cursor;
+
+use crate::proof::ranged_hash;
 
 /// What is done to a target. Exhaustive: routes are matched on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub enum Method {
     Delete,
     /// Read.
     Get,
+    /// Read what is known of it, without its bytes.
+    Head,
     /// Change a part.
     Patch,
     /// Do.
@@ -26,6 +30,7 @@ impl Method {
         match self {
             Self::Delete => "DELETE",
             Self::Get => "GET",
+            Self::Head => "HEAD",
             Self::Patch => "PATCH",
             Self::Post => "POST",
             Self::Put => "PUT",
@@ -42,10 +47,51 @@ pub struct Request<'a> {
     pub origin: &'a str,
     /// Path and query.
     pub target: &'a str,
-    /// Deterministic CBOR, or empty.
+    /// Deterministic CBOR, or empty; for a blob, its bytes.
     pub body: &'a [u8],
+    /// For a blob: which of its bytes. Part of what is signed.
+    pub range: Option<ByteRange>,
     /// The proof's bytes.
     pub proof: Option<&'a [u8]>,
+}
+
+impl Request<'_> {
+    /// What a proof of this request is signed over.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        ranged_hash(self.method, self.origin, self.target, self.body, self.range)
+    }
+}
+
+/// Some bytes of a blob, counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "first and last byte are all of it")]
+pub struct ByteRange {
+    /// The first byte.
+    pub first: u64,
+    /// The last byte; `None`: up to the end.
+    pub last: Option<u64>,
+}
+
+impl std::fmt::Display for ByteRange {
+    /// `0-99`, or `100-`: as in a range of RFC 9110 §14.1.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.last {
+            Some(last) => write!(f, "{}-{last}", self.first),
+            None => write!(f, "{}-", self.first),
+        }
+    }
+}
+
+impl ByteRange {
+    /// The reverse of `to_string`; `None` for any other form, and where the last byte stands before the first.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-')?;
+        let first = number(first)?;
+        let last = if last.is_empty() { None } else { Some(number(last).filter(|last| *last >= first)?) };
+        Some(Self { first, last })
+    }
 }
 
 impl std::fmt::Debug for Request<'_> {
@@ -59,10 +105,24 @@ impl std::fmt::Debug for Request<'_> {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reply {
-    /// 200, 201, 204, or 409 with what stands in the way.
+    /// 200, 201, 204, 206, or 409 with what stands in the way.
     pub status: u16,
-    /// Deterministic CBOR, or empty.
+    /// Deterministic CBOR, or empty; for a blob, its bytes.
     pub body: Vec<u8>,
+    /// For a blob: what it is, and where the bytes stand.
+    pub blob: Option<BlobPlace>,
+}
+
+/// Where an answer's bytes stand in a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "clients over other transports build it")]
+pub struct BlobPlace {
+    /// The first byte of the answer.
+    pub first: u64,
+    /// Bytes that the blob has.
+    pub len: u64,
+    /// Whether it is immutable. Until then only those who may write it see it.
+    pub sealed: bool,
 }
 
 impl std::fmt::Debug for Reply {
@@ -72,12 +132,18 @@ impl std::fmt::Debug for Reply {
 }
 
 impl Reply {
+    /// An answer, as a client puts it together from its transport.
+    #[must_use]
+    pub const fn new(status: u16, body: Vec<u8>) -> Self {
+        Self { status, body, blob: None }
+    }
+
     pub(crate) const fn ok(body: Vec<u8>) -> Self {
-        Self { status: 200, body }
+        Self::new(200, body)
     }
 
     pub(crate) const fn done() -> Self {
-        Self { status: 204, body: Vec::new() }
+        Self::new(204, Vec::new())
     }
 }
 
@@ -93,10 +159,13 @@ pub(crate) enum Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resource {
     Alias(StoreName),
+    /// With what it is sealed at.
+    Blob(BlobId, Option<u64>),
     Capabilities,
     Capability(CapabilityId),
     Changes(DatasetId, Cursor, Option<u32>),
     Commit,
+    Feed(DatasetId),
     Heads(DatasetId, Option<Seq>),
     Leaves(DatasetId),
     Mail(MailboxId),
@@ -145,11 +214,18 @@ impl Route {
                 let [upto] = query.values(["upto"])?;
                 Resource::MailAck(MailboxId::parse_hex(m)?, number(upto?)?)
             }
+            (Method::Put, [_, "blobs", b]) => {
+                let [seal] = query.values(["seal"])?;
+                let seal = seal.map_or(Some(None), |seal| number(seal).map(Some))?;
+                Resource::Blob(BlobId::parse_hex(b)?, seal)
+            }
             _ if !query.none() => return None,
+            (Method::Get | Method::Head, [_, "blobs", b]) => Resource::Blob(BlobId::parse_hex(b)?, None),
             (Method::Get | Method::Put | Method::Delete, [_, "shares", epoch]) => {
                 Resource::Share(u32::try_from(number(epoch)?).ok()?)
             }
             (Method::Post, [_, "commit"]) => Resource::Commit,
+            (Method::Get, [_, "datasets", d, "feed"]) => Resource::Feed(DatasetId::parse_hex(d)?),
             (Method::Post, [_, "datasets", d, "objects"]) => Resource::Objects(DatasetId::parse_hex(d)?),
             (Method::Get, [_, "datasets", d, "leaves"]) => Resource::Leaves(DatasetId::parse_hex(d)?),
             (Method::Post, [_, "mail", m]) => Resource::Mail(MailboxId::parse_hex(m)?),

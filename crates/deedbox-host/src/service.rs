@@ -1,5 +1,7 @@
 //! The host itself: who asks, whether they may, and what they get.
 
+use std::sync::Arc;
+
 use deedbox_cose::sha256;
 use deedbox_model::{CapabilityId, DatasetId, MailboxId, ObjectId, StoreId, StoreName, Timestamp};
 use deedbox_store::{Commit, CommitOutcome, Mail, NewStore, Quota, RowKey, Storage, StorageError, Table};
@@ -8,17 +10,22 @@ use crate::capability::{Capability, Ops, Right, Row, State, Target};
 use crate::clock::{Clock, Steady};
 use crate::config::{Admission, Config, Rate};
 use crate::error::HostError;
-use crate::proof::{Claims, MAX_SKEW_SECS, Proof, request_hash};
+use crate::feed::Signals;
+use crate::proof::{Claims, MAX_SKEW_SECS, Proof};
 use crate::quota::Buckets;
 use crate::request::{Reply, Request, Resource, Route};
 use crate::structure::check_header;
 use crate::wire::{self, CreateBody};
 
+mod blob;
+mod care;
 mod manage;
 mod notice;
 mod read;
+mod watch;
 mod write;
 
+pub use care::{Fault, Report, Swept};
 pub use notice::Notice;
 use notice::Yield;
 
@@ -31,6 +38,7 @@ pub struct Host<S, C> {
     config: Config,
     calls: Buckets<(StoreId, CapabilityId)>,
     header_reads: Buckets<StoreId>,
+    signals: Arc<Signals>,
 }
 
 impl<S, C> std::fmt::Debug for Host<S, C> {
@@ -70,7 +78,14 @@ impl Caller {
 impl<S: Storage, C: Clock> Host<S, C> {
     /// A host over this storage. Its clock decides every validity; set back, it stands still.
     pub fn new(storage: S, clock: C, config: Config) -> Self {
-        Self { storage, clock: Steady::new(clock), config, calls: Buckets::new(), header_reads: Buckets::new() }
+        Self {
+            storage,
+            clock: Steady::new(clock),
+            config,
+            calls: Buckets::new(),
+            header_reads: Buckets::new(),
+            signals: Arc::default(),
+        }
     }
 
     /// The storage, for the embedder's own work: back-ups, checks.
@@ -128,6 +143,10 @@ impl<S: Storage, C: Clock> Host<S, C> {
 
     async fn serve(&self, caller: &Caller, request: &Request<'_>, resource: Resource) -> Result<Reply, HostError> {
         match resource {
+            Resource::Blob(b, seal) => self.blob(caller, request, b, seal).await,
+            _ if request.range.is_some() => Err(HostError::Malformed),
+            // what has no end is not an answer: `Host::feed`
+            Resource::Feed(_) => Err(HostError::Malformed),
             Resource::Changes(d, after, limit) => self.changes(caller, d, after, limit).await,
             Resource::Heads(d, after) => self.heads(caller, d, after).await,
             Resource::Leaves(d) => self.leaves(caller, d).await,
@@ -164,7 +183,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
             return Err(HostError::Unauthenticated);
         }
         let claims: Claims = proof.verify(&row.capability.holder).ok_or(HostError::Unauthenticated)?;
-        if claims.request != request_hash(request.method, request.origin, request.target, request.body) {
+        if claims.request != request.hash() {
             return Err(HostError::Unauthenticated);
         }
         let hash = sha256(bytes);
@@ -225,7 +244,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
         let limit = usize::try_from(self.config.commit_len).unwrap_or(usize::MAX);
         let new = CreateBody::from_bytes(request.body, limit).ok_or(HostError::Malformed)?;
         self.create(Admitted(()), &new).await?;
-        Ok(Reply { status: 201, body: Vec::new() })
+        Ok(Reply::new(201, Vec::new()))
     }
 
     /// The one thing that is given without a proof: whoever begins on a new device knows the true id and nothing else.

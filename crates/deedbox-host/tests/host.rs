@@ -118,7 +118,7 @@ impl<St: Storage> World<St> {
     fn ask(&self, signer: &LocalSigner, id: CapabilityId, method: Method, target: &str, body: &[u8]) -> Answer {
         let time = self.hands.now();
         let proof = Claims::new(id, request_hash(method, ORIGIN, target, body), time).sign(signer).unwrap();
-        block_on(self.host.call(Request { method, origin: ORIGIN, target, body, proof: Some(&proof) }))
+        block_on(self.host.call(Request { method, origin: ORIGIN, target, body, range: None, proof: Some(&proof) }))
     }
 
     fn own(&self, method: Method, target: &str, body: &[u8]) -> Answer {
@@ -274,7 +274,7 @@ fn strangers_learn_nothing() {
         Claims::new(CapabilityId::from_bytes([id; 16]), request, now).sign(signer).unwrap()
     };
     let call = |target: &str, proof: Option<&[u8]>, origin: &str, body: &[u8]| {
-        block_on(world.host.call(Request { method: Method::Get, origin, target, body, proof }))
+        block_on(world.host.call(Request { method: Method::Get, origin, target, body, range: None, proof }))
     };
     let good = proof(&world.guest, 0xc1, &target);
     assert_eq!(code(call(&target, Some(&good), ORIGIN, b"")), "NotFound", "the dataset has no head yet");
@@ -343,7 +343,14 @@ fn the_hosts_clock_decides() {
     {
         let claims = Claims::new(GUEST, request_hash(Method::Get, ORIGIN, &target, b""), Timestamp::from_secs(time));
         let proof = claims.sign(&world.guest).unwrap();
-        let request = Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", proof: Some(&proof) };
+        let request = Request {
+            method: Method::Get,
+            origin: ORIGIN,
+            target: &target,
+            body: b"",
+            range: None,
+            proof: Some(&proof),
+        };
         let answer = block_on(world.host.call(request));
         if let Err(HostError::ClockSkew { now }) = &answer {
             assert_eq!(now.secs(), NOW + 21);
@@ -508,6 +515,7 @@ fn a_header_is_read_without_a_proof_but_not_often() {
             origin: ORIGIN,
             target: &target,
             body: b"",
+            range: None,
             proof: None,
         }))
     };
@@ -576,6 +584,7 @@ fn stores_are_made_by_requests_only_where_that_is_allowed() {
                 origin: ORIGIN,
                 target: "/v1/stores",
                 body,
+                range: None,
                 proof: None,
             }))
         };
@@ -650,7 +659,8 @@ fn what_is_revoked_while_it_reads_gets_nothing() {
     let target = format!("/v1/stores/{S}/mail/{MAILBOX}");
     let claims = Claims::new(GUEST, request_hash(Method::Get, ORIGIN, &target, b""), Timestamp::from_secs(NOW));
     let proof = claims.sign(&guest).unwrap();
-    let request = Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", proof: Some(&proof) };
+    let request =
+        Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", range: None, proof: Some(&proof) };
     assert_eq!(code(block_on(host.call(request))), "done");
     armed.store(1, Ordering::SeqCst);
     assert_eq!(code(block_on(host.call(request))), "Revoked");

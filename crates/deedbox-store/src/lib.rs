@@ -91,7 +91,7 @@ pub use memory::MemoryStorage;
 pub use sqlite::SqliteStorage;
 pub use storage::{DynStorage, Storage};
 pub use types::{
-    BLOB_PART, Class, Commit, CommitOutcome, Cursor, Erasure, HeadHash, HeadRow, HeaderSwap, Index, IndexRow,
+    BLOB_PART, BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadHash, HeadRow, HeaderSwap, Index, IndexRow,
     KEPT_HEADS, Limit, MAX_SEQ, Mail, MailRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Put, Quota,
     RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };

@@ -1,17 +1,18 @@
 //! The memory backend: a mutex and maps. The model that other backends are held against, and enough for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName};
+use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName, Timestamp};
 
 use crate::error::StorageError;
 use crate::rules::{check_commit, check_mailbox, check_quota, check_step, len};
 use crate::storage::{Blocking, storage_from_blocking};
 use crate::types::{
-    Class, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, IndexRow, KEPT_HEADS, Limit, MAX_SEQ, MailRow, Mode,
-    NewStore, ObjectRow, Page, Part, Purge, Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, IndexRow, KEPT_HEADS, Limit, MAX_SEQ,
+    MailRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage,
+    Versioned,
 };
 
 /// Stores in memory; gone when it is dropped.
@@ -234,6 +235,13 @@ impl Blocking for MemoryStorage {
         Ok(self.all().resolve(name))
     }
 
+    fn stores(&self, after: Option<StoreId>, limit: u32) -> Result<Vec<StoreId>, StorageError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = self.all();
+        let found = all.stores.range((from, Bound::Unbounded)).map(|(id, _)| *id);
+        Ok(found.take(rows_limit(limit)).collect())
+    }
+
     fn set_alias(&self, s: StoreId, alias: StoreName, on: bool) -> Result<(), StorageError> {
         let mut all = self.all();
         all.store(s)?;
@@ -296,6 +304,10 @@ impl Blocking for MemoryStorage {
         let (dataset, _) = all.store(s)?.dataset(d)?;
         let from = after.map_or(0, Seq::get).saturating_add(1);
         Ok(dataset.heads.range(from..).take(rows_limit(limit)).map(|(_, head)| head.clone()).collect())
+    }
+
+    fn datasets(&self, s: StoreId) -> Result<Vec<DatasetId>, StorageError> {
+        Ok(self.all().store(s)?.datasets.keys().copied().collect())
     }
 
     fn get(&self, s: StoreId, d: DatasetId, ids: &[ObjectId]) -> Result<Snapshot, StorageError> {
@@ -376,6 +388,11 @@ impl Blocking for MemoryStorage {
         Ok(())
     }
 
+    fn blob(&self, s: StoreId, b: BlobId) -> Result<Option<BlobRow>, StorageError> {
+        let row = |blob: &Blob| BlobRow { len: len(&blob.body), sealed: blob.sealed };
+        Ok(self.all().store(s)?.blobs.get(&b).map(row))
+    }
+
     fn blob_read(&self, s: StoreId, b: BlobId, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
         let all = self.all();
         let blob = all.store(s)?.blobs.get(&b).ok_or(StorageError::NotFound)?;
@@ -411,6 +428,25 @@ impl Blocking for MemoryStorage {
             store.usage.mail.sub(1, len(&row.body));
         }
         Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
+    }
+
+    fn mail_lapse(&self, s: StoreId, now: Timestamp) -> Result<Vec<(MailboxId, Total)>, StorageError> {
+        let mut all = self.all();
+        let store = all.store_mut(s)?;
+        let mut out = Vec::new();
+        for (id, mailbox) in &mut store.mailboxes {
+            let mut gone = Total::default();
+            for (_, row) in mailbox.items.extract_if(.., |_, row| row.expires <= now) {
+                mailbox.dedupe.remove(&row.dedupe);
+                gone.add(1, len(&row.body));
+            }
+            if gone.count > 0 {
+                mailbox.held.sub(gone.count, gone.bytes);
+                store.usage.mail.sub(gone.count, gone.bytes);
+                out.push((*id, gone));
+            }
+        }
+        Ok(out)
     }
 
     fn row(&self, s: StoreId, t: Table, key: RowKey) -> Result<Option<Versioned<Vec<u8>>>, StorageError> {

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName};
+use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::error::StorageError;
 use crate::rules::{check_commit, check_quota, len};
 use crate::storage::{Blocking, storage_from_blocking};
 use crate::types::{
-    Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged, Quota,
-    RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged,
+    Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };
 use open::{Fail, Outcome, connect, from_int, sync_dir, to_int};
 
@@ -130,6 +130,26 @@ impl SqliteStorage {
         let hex = s.to_string();
         let (first, _) = hex.split_at_checked(2).unwrap_or((&hex, ""));
         self.root.join("stores").join(first).join(&hex)
+    }
+
+    /// Ids after `after`, in order: the folders' names are hex, so that names and ids have one order.
+    fn list(&self, after: Option<StoreId>, most: usize) -> Outcome<Vec<StoreId>> {
+        let after = after.map(|id| id.to_string());
+        let mut parents = names(&self.root.join("stores"))?;
+        parents.retain(|parent| after.as_ref().is_none_or(|after| after.get(..2) <= Some(parent.as_str())));
+        let mut out = Vec::new();
+        for parent in parents {
+            for name in names(&self.root.join("stores").join(parent))? {
+                if after.as_ref().is_some_and(|after| name <= *after) {
+                    continue;
+                }
+                out.extend(StoreId::parse_hex(&name));
+                if out.len() >= most {
+                    return Ok(out);
+                }
+            }
+        }
+        Ok(out)
     }
 
     fn temporary(&self, parent: &str, s: StoreId) -> PathBuf {
@@ -317,6 +337,17 @@ impl SqliteStorage {
     }
 }
 
+/// The names in a folder, sorted.
+fn names(folder: &Path) -> Outcome<Vec<String>> {
+    let entries = std::fs::read_dir(folder)?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
 fn first_usage(new: &NewStore<'_>) -> Outcome<Usage> {
     let mut usage = Usage { header: Total { count: 1, bytes: len(new.header) }, ..Usage::default() };
     if let Some((_, value)) = new.owner {
@@ -363,6 +394,10 @@ impl Blocking for SqliteStorage {
         run().map_err(|Fail(error)| error)
     }
 
+    fn stores(&self, after: Option<StoreId>, limit: u32) -> Result<Vec<StoreId>, StorageError> {
+        self.list(after, usize::try_from(limit.max(1)).unwrap_or(usize::MAX)).map_err(|Fail(error)| error)
+    }
+
     fn set_alias(&self, s: StoreId, alias: StoreName, on: bool) -> Result<(), StorageError> {
         let run = || -> Outcome<()> {
             if !self.exists(s)? {
@@ -396,6 +431,10 @@ impl Blocking for SqliteStorage {
         self.read(s, |db| read::heads(db, d, after, limit))
     }
 
+    fn datasets(&self, s: StoreId) -> Result<Vec<DatasetId>, StorageError> {
+        self.read(s, read::datasets)
+    }
+
     fn get(&self, s: StoreId, d: DatasetId, ids: &[ObjectId]) -> Result<Snapshot, StorageError> {
         self.read(s, |db| read::get(db, d, ids))
     }
@@ -416,6 +455,10 @@ impl Blocking for SqliteStorage {
         self.write(s, |db| write::blob_seal(db, b, len))
     }
 
+    fn blob(&self, s: StoreId, b: BlobId) -> Result<Option<BlobRow>, StorageError> {
+        self.read(s, |db| read::blob_row(db, b))
+    }
+
     fn blob_read(&self, s: StoreId, b: BlobId, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
         self.read(s, |db| read::blob_read(db, b, range))
     }
@@ -426,6 +469,10 @@ impl Blocking for SqliteStorage {
 
     fn mail_ack(&self, s: StoreId, m: MailboxId, upto: u64) -> Result<u64, StorageError> {
         self.write(s, |db| write::mail_ack(db, m, upto))
+    }
+
+    fn mail_lapse(&self, s: StoreId, now: Timestamp) -> Result<Vec<(MailboxId, Total)>, StorageError> {
+        self.write(s, |db| write::mail_lapse(db, now))
     }
 
     fn row(&self, s: StoreId, t: Table, key: RowKey) -> Result<Option<Versioned<Vec<u8>>>, StorageError> {

@@ -5,12 +5,12 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName};
+use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName, Timestamp};
 
 use crate::error::StorageError;
 use crate::types::{
-    Commit, CommitOutcome, Cursor, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged, Quota, RowKey,
-    Snapshot, Swap, Table, Usage, Versioned,
+    BlobRow, Commit, CommitOutcome, Cursor, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged, Quota,
+    RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };
 
 macro_rules! operations {
@@ -86,6 +86,11 @@ operations! {
     /// # Errors
     /// `Corrupt`, `Unavailable`, `Backend` as the environment has it.
     fn resolve<'a>(name: StoreName) -> Option<StoreId>;
+    /// True ids of stores after `after`, in order, at most `limit` (at least one): for the operator's own rounds.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`, `Backend` as the environment has it.
+    fn stores<'a>(after: Option<StoreId>, limit: u32) -> Vec<StoreId>;
     /// Adds or removes an alias; doing it twice changes nothing. `AlreadyExists` when it names another store.
     ///
     /// # Errors
@@ -108,6 +113,11 @@ operations! {
     /// `NotFound` for an unknown store or dataset; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has
     /// it.
     fn heads<'a>(s: StoreId, d: DatasetId, after: Option<Seq>, limit: u32) -> Vec<HeadRow>;
+    /// The datasets that have a head, in the order of ids.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn datasets<'a>(s: StoreId) -> Vec<DatasetId>;
     /// Objects by id, and the head they belong to.
     ///
     /// # Errors
@@ -137,6 +147,11 @@ operations! {
     /// # Errors
     /// `NotFound` for an unknown store or blob; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
     fn blob_seal<'a>(s: StoreId, b: BlobId, len: u64) -> ();
+    /// A blob's length and whether it is sealed; `None`: there is no such blob.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn blob<'a>(s: StoreId, b: BlobId) -> Option<BlobRow>;
     /// The bytes of a range, cut off at the blob's end.
     ///
     /// # Errors
@@ -152,6 +167,11 @@ operations! {
     /// # Errors
     /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
     fn mail_ack<'a>(s: StoreId, m: MailboxId, upto: u64) -> u64;
+    /// Deletes the mail whose time is over at `now`; returns what was in which mailbox, in the order of mailboxes.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn mail_lapse<'a>(s: StoreId, now: Timestamp) -> Vec<(MailboxId, Total)>;
     /// A small row.
     ///
     /// # Errors

@@ -283,6 +283,15 @@ pub enum Page {
     },
 }
 
+/// A blob without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlobRow {
+    /// Bytes held.
+    pub len: u64,
+    /// Whether it is immutable.
+    pub sealed: bool,
+}
+
 /// An item in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailRow {

@@ -132,7 +132,7 @@ impl<H: HostClient, S: Borrow<LocalSigner> + Sync> Access<H, S> {
         let claims = proof::Claims::new(self.capability, hash, now);
         let proof = claims.sign(self.signer.borrow()).map_err(|_| HostError::Unauthenticated)?;
         let origin = self.client.origin();
-        self.client.send(Request { method, origin, target: &target, body, proof: Some(&proof) }).await
+        self.client.send(Request { method, origin, target: &target, body, range: None, proof: Some(&proof) }).await
     }
 
     /// The newest head, and the leaf hashes of all objects in the order of ids.

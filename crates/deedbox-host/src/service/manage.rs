@@ -100,7 +100,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
             }
             let row = Row::new(State::Active, caller.now, capability);
             self.swap(caller, key, None, &row).await?;
-            return Ok(Reply { status: 201, body: Vec::new() });
+            return Ok(Reply::new(201, Vec::new()));
         };
         let row = Row::from_bytes(&held.value).ok_or(HostError::Storage(StorageError::Corrupt))?;
         if row.state == State::Revoked {
@@ -133,7 +133,10 @@ impl<S: Storage, C: Clock> Host<S, C> {
         }
         let swap = self.storage.swap_row(caller.store, Table::Capabilities, key, expect, Some(&bytes)).await;
         match swap.map_err(HostError::of_storage)? {
-            Swap::Done(_) => Ok(()),
+            Swap::Done(_) => {
+                self.signals.wake(caller.store);
+                Ok(())
+            }
             Swap::Conflict(_) => Err(HostError::Conflict),
         }
     }
@@ -149,6 +152,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
             PurgeBody::Traces => Purge::Traces,
         };
         let purged = self.storage.purge(caller.store, what).await.map_err(HostError::of_storage)?;
+        self.signals.wake(caller.store);
         let receipt = PurgeReceipt::new(caller.now, purge, purged, self.config.share_backup_days);
         Ok(Reply::ok(receipt.to_bytes()))
     }

@@ -109,7 +109,7 @@ fn leaf(row: &IndexRow) -> [u8; 32] {
     sha256(&bytes)
 }
 
-fn given(op: Ops, dataset: Option<DatasetId>, count: usize, bytes: u64) -> Yield<'static> {
+pub(super) fn given(op: Ops, dataset: Option<DatasetId>, count: usize, bytes: u64) -> Yield<'static> {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
     Yield { op: Some(op), dataset, objects: &[], count, bytes, refused: None }
 }

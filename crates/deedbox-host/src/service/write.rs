@@ -53,14 +53,17 @@ impl<S: Storage, C: Clock> Host<S, C> {
         let commit = Commit { parts: &parts, mail: &mail, header, quota: &self.config.quota };
         let outcome = self.storage.commit(caller.store, &commit).await.map_err(HostError::of_storage)?;
         let conflict = match &outcome {
-            CommitOutcome::Done => return Ok(Reply::done()),
+            CommitOutcome::Done => {
+                self.signals.wake(caller.store);
+                return Ok(Reply::done());
+            }
             CommitOutcome::Conflict { dataset, head } => {
                 let head = head.as_ref().map(|head| head.body.as_slice());
                 ConflictBody::Head(*dataset, head)
             }
             CommitOutcome::HeaderConflict { version } => ConflictBody::Header(*version),
         };
-        Ok(Reply { status: 409, body: conflict.to_bytes() })
+        Ok(Reply::new(409, conflict.to_bytes()))
     }
 
     /// So that a broken client cannot wedge a dataset: the head says what the part says.
@@ -162,6 +165,6 @@ fn put<'a>(object: &Object<'a>) -> Put<'a> {
     Put { object: object.object, seq: object.seq, kind: object.kind, body_hash: sha256(object.body), body: object.body }
 }
 
-fn within(len: usize, limit: u64) -> Result<(), HostError> {
+pub(super) fn within(len: usize, limit: u64) -> Result<(), HostError> {
     if u64::try_from(len).is_ok_and(|len| len <= limit) { Ok(()) } else { Err(HostError::TooLarge { limit }) }
 }

@@ -10,8 +10,8 @@ use super::write::{blob, head};
 use crate::error::StorageError;
 use crate::rules::len;
 use crate::types::{
-    BLOB_PART, Cursor, HeadHash, HeadRow, Index, IndexRow, Limit, MAX_SEQ, MailRow, ObjectRow, Page, RowKey, Snapshot,
-    Table, Versioned,
+    BLOB_PART, BlobRow, Cursor, HeadHash, HeadRow, Index, IndexRow, Limit, MAX_SEQ, MailRow, ObjectRow, Page, RowKey,
+    Snapshot, Table, Versioned,
 };
 
 fn seq(value: i64) -> Outcome<Seq> {
@@ -108,6 +108,20 @@ pub(super) fn index(db: &Connection, d: DatasetId) -> Outcome<Index> {
         });
     }
     Ok(Index { head, rows })
+}
+
+pub(super) fn datasets(db: &Connection) -> Outcome<Vec<DatasetId>> {
+    let mut find = db.prepare("SELECT ds FROM head ORDER BY ds")?;
+    let mut found = find.query([])?;
+    let mut out = Vec::new();
+    while let Some(row) = found.next()? {
+        out.push(DatasetId::from_bytes(row.get(0)?));
+    }
+    Ok(out)
+}
+
+pub(super) fn blob_row(db: &Connection, b: BlobId) -> Outcome<Option<BlobRow>> {
+    Ok(blob(db, b)?.map(|(len, sealed)| BlobRow { len, sealed }))
 }
 
 pub(super) fn blob_read(db: &Connection, b: BlobId, range: Range<u64>) -> Outcome<Vec<u8>> {

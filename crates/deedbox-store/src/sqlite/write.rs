@@ -1,14 +1,16 @@
 //! What changes a store's file, inside a transaction that somebody else commits.
 
-use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq};
+use std::collections::BTreeMap;
+
+use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::open::{Outcome, from_int, to_int};
 use crate::error::StorageError;
 use crate::rules::{check_mailbox, check_quota, check_step, len};
 use crate::types::{
-    BLOB_PART, Class, Commit, CommitOutcome, HeadHash, HeadRow, KEPT_HEADS, Mail, Mode, Part, Quota, RowKey, Swap,
-    Table, Total, Usage,
+    BLOB_PART, Class, Commit, CommitOutcome, HeadHash, HeadRow, KEPT_HEADS, MAX_SEQ, Mail, Mode, Part, Quota, RowKey,
+    Swap, Table, Total, Usage,
 };
 
 /// The classes of table `total`, in the order of their numbers, which begin at 1.
@@ -236,6 +238,28 @@ pub(super) fn mail_ack(db: &Connection, m: MailboxId, upto: u64) -> Outcome<u64>
         set_usage(db, old, new)?;
     }
     Ok(gone.count)
+}
+
+pub(super) fn mail_lapse(db: &Connection, now: Timestamp) -> Outcome<Vec<(MailboxId, Total)>> {
+    let now = to_int(now.secs().min(MAX_SEQ))?;
+    let mut boxes: BTreeMap<MailboxId, Total> = BTreeMap::new();
+    {
+        let mut delete = db.prepare("DELETE FROM mail WHERE expires <= ? RETURNING box, length(body)")?;
+        let mut rows = delete.query([now])?;
+        while let Some(row) = rows.next()? {
+            boxes.entry(MailboxId::from_bytes(row.get(0)?)).or_default().add(1, from_int(row.get(1)?)?);
+        }
+    }
+    let old = usage(db)?;
+    let mut new = old;
+    for (m, gone) in &boxes {
+        let (last, mut held) = mailbox(db, *m)?;
+        held.sub(gone.count, gone.bytes);
+        set_mailbox(db, *m, last, held)?;
+        new.mail.sub(gone.count, gone.bytes);
+    }
+    set_usage(db, old, new)?;
+    Ok(boxes.into_iter().collect())
 }
 
 /// The length of a blob and whether it is sealed.

@@ -37,7 +37,14 @@ impl<H: HostClient> Access<H, LocalSigner> {
     pub(crate) async fn create(&self, store: StoreId, header: &[u8], holder: [u8; 32]) -> Result<(), HostError> {
         let body = wire::CreateBody::new(store, header, self.capability, holder).to_bytes();
         let target = "/v1/stores";
-        let request = Request { method: Method::Post, origin: self.client.origin(), target, body: &body, proof: None };
+        let request = Request {
+            method: Method::Post,
+            origin: self.client.origin(),
+            target,
+            body: &body,
+            range: None,
+            proof: None,
+        };
         self.client.send(request).await.map(|_| ())
     }
 
@@ -134,6 +141,7 @@ fn capability_of(key: &VerifyKey) -> CapabilityId {
 /// The store's header, which anybody may fetch who knows the store's id: nothing of it is trusted before its MAC holds.
 pub(crate) async fn header(client: &impl HostClient, store: StoreId) -> Result<Vec<u8>, HostError> {
     let target = format!("/v1/stores/{store}/header");
-    let request = Request { method: Method::Get, origin: client.origin(), target: &target, body: &[], proof: None };
+    let request =
+        Request { method: Method::Get, origin: client.origin(), target: &target, body: &[], range: None, proof: None };
     Ok(client.send(request).await?.body)
 }

@@ -1,0 +1,238 @@
+//! The change feed: a hint that there is something new, until the capability is no longer in force.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use deedbox_model::{CapabilityId, Seq, StoreId};
+use futures_core::Stream;
+
+/// What a feed says. Exhaustive: a reader must notice a new kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a reader must notice a new kind")]
+pub enum Event {
+    /// The dataset's head is this one now: read the changes. Heads in between are not told.
+    Head(Seq),
+    /// The feed is over; nothing follows.
+    End(End),
+}
+
+/// Why a feed is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a reader must notice a new reason")]
+pub enum End {
+    /// The host is going down, or its storage failed: come again.
+    Closing,
+    /// The capability has expired.
+    Expired,
+    /// The owner has paused the capability.
+    Paused,
+    /// The owner has revoked the capability, or the store is gone.
+    Revoked,
+}
+
+impl End {
+    /// The reason's name.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Closing => "Closing",
+            Self::Expired => "Expired",
+            Self::Paused => "Paused",
+            Self::Revoked => "Revoked",
+        }
+    }
+
+    /// The reverse of [`End::code`].
+    #[must_use]
+    pub fn from_code(code: &str) -> Option<Self> {
+        [Self::Closing, Self::Expired, Self::Paused, Self::Revoked].into_iter().find(|end| end.code() == code)
+    }
+}
+
+type Step = Pin<Box<dyn Future<Output = Event> + Send>>;
+type NextStep = Box<dyn Fn(Option<Seq>) -> Step + Send>;
+
+/// The events of one dataset for one capability.
+///
+/// An event is made when the feed is polled, so that none waits: the head is read first, then the capability's row, and
+/// only then the event is given. What happens in this process wakes it at once; for what other processes do, and for the
+/// time that passes, it looks again whenever [`Feed::recheck`] was called: do so every five seconds.
+pub struct Feed {
+    place: Place,
+    last: Option<Seq>,
+    next: NextStep,
+    step: Option<Step>,
+    over: bool,
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Feed").field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+impl Feed {
+    pub(crate) fn new(place: Place, last: Option<Seq>, next: NextStep) -> Self {
+        Self { place, last, next, step: None, over: false }
+    }
+
+    /// Has the feed look again, whether or not this process knows of anything new.
+    pub fn recheck(&self) {
+        self.place.signals.wake_one(self.place.store, self.place.number);
+    }
+
+    /// The next event; `None` once the feed is over.
+    pub async fn next(&mut self) -> Option<Event> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl Stream for Feed {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let this = &mut *self;
+        let step = this.step.get_or_insert_with(|| (this.next)(this.last));
+        let Poll::Ready(event) = step.as_mut().poll(cx) else { return Poll::Pending };
+        this.step = None;
+        match event {
+            Event::Head(seq) => this.last = Some(seq),
+            Event::End(_) => this.over = true,
+        }
+        Poll::Ready(Some(event))
+    }
+}
+
+/// Who is to be woken when a store changes.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    closing: bool,
+    next: u64,
+    stores: HashMap<StoreId, BTreeMap<u64, Slot>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    capability: CapabilityId,
+    dirty: bool,
+    waker: Option<Waker>,
+}
+
+/// A feed's place among the signals; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    signals: Arc<Signals>,
+    store: StoreId,
+    number: u64,
+}
+
+impl Signals {
+    /// Takes a place that is to be looked at once; `None` when the capability or the store has enough of them.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        store: StoreId,
+        capability: CapabilityId,
+        most: (usize, usize),
+    ) -> Option<Place> {
+        let mut held = self.held();
+        let number = held.next;
+        let slots = held.stores.entry(store).or_default();
+        let own = slots.values().filter(|slot| slot.capability == capability).count();
+        if own >= most.0 || slots.len() >= most.1 {
+            return None;
+        }
+        slots.insert(number, Slot { capability, dirty: true, waker: None });
+        held.next = number.wrapping_add(1);
+        Some(Place { signals: Arc::clone(self), store, number })
+    }
+
+    pub(crate) fn wake(&self, store: StoreId) {
+        let wakers: Vec<Waker> = self.held().stores.get_mut(&store).map(mark).unwrap_or_default();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn wake_one(&self, store: StoreId, number: u64) {
+        let waker = {
+            let mut held = self.held();
+            let slot = held.stores.get_mut(&store).and_then(|slots| slots.get_mut(&number));
+            slot.and_then(|slot| {
+                slot.dirty = true;
+                slot.waker.take()
+            })
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ends every feed, those to come too.
+    pub(crate) fn close(&self) {
+        let wakers: Vec<Waker> = {
+            let mut held = self.held();
+            held.closing = true;
+            held.stores.values_mut().flat_map(mark).collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.held().closing
+    }
+
+    /// Waits until the place is to be looked at. What changes from here on marks it again, so that nothing is missed.
+    pub(crate) async fn marked(&self, store: StoreId, number: u64) {
+        poll_fn(|cx| {
+            let mut held = self.held();
+            let slot = held.stores.get_mut(&store).and_then(|slots| slots.get_mut(&number));
+            // without a slot the feed is gone, and nobody polls
+            let Some(slot) = slot else { return Poll::Pending };
+            if std::mem::take(&mut slot.dirty) {
+                return Poll::Ready(());
+            }
+            slot.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.signals.held();
+        if let Some(slots) = held.stores.get_mut(&self.store) {
+            slots.remove(&self.number);
+            if slots.is_empty() {
+                held.stores.remove(&self.store);
+            }
+        }
+    }
+}
+
+fn mark(slots: &mut BTreeMap<u64, Slot>) -> Vec<Waker> {
+    let mark = |slot: &mut Slot| {
+        slot.dirty = true;
+        slot.waker.take()
+    };
+    slots.values_mut().filter_map(mark).collect()
+}

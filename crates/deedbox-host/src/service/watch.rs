@@ -1,0 +1,80 @@
+//! Feeds: opened like any read, and looked at again for every event.
+
+use std::sync::Arc;
+
+use deedbox_model::{CapabilityId, DatasetId, Seq, StoreId};
+use deedbox_store::{Storage, StorageError};
+
+use super::read::given;
+use super::{Host, in_force};
+use crate::capability::{Ops, Scope};
+use crate::clock::Clock;
+use crate::error::HostError;
+use crate::feed::{End, Event, Feed};
+use crate::request::{Request, Resource, Route};
+
+impl<S: Storage, C: Clock> Host<S, C> {
+    /// Opens the change feed of a dataset: `GET /v1/stores/{s}/datasets/{d}/feed`. `after` is the sequence number that the
+    /// caller has; the feed begins with what is newer.
+    ///
+    /// # Errors
+    /// As for [`Host::call`]; `TooMany` when the capability or the store has its number of feeds.
+    pub async fn feed(self: &Arc<Self>, request: Request<'_>, after: Option<Seq>) -> Result<Feed, HostError> {
+        let route = Route::parse(request.method, request.target);
+        let Some(Route::Of(name, Resource::Feed(d))) = route else { return Err(HostError::NotFound) };
+        let caller = self.authenticate(&request, name).await?;
+        if request.range.is_some() || !request.body.is_empty() {
+            return Err(HostError::Malformed);
+        }
+        let permitted = caller.capability.scope(d, Ops::READ) != Scope::Nothing;
+        self.admit(&caller, Ops::READ, Some(d), permitted).await?;
+        let (s, id) = (caller.store, caller.capability.id);
+        let most = (self.config.feeds_per_capability, self.config.feeds_per_store);
+        let Some(place) = self.signals.enter(s, id, most) else {
+            return Err(self.refuse(&caller, Some(Ops::READ), Some(d), HostError::TooMany { retry_after: 5 }).await);
+        };
+        self.deliver(&caller, Vec::new(), &given(Ops::READ, Some(d), 0, 0)).await?;
+        let (host, number) = (Arc::clone(self), place.number());
+        let next = move |last| {
+            let host = Arc::clone(&host);
+            Box::pin(async move { host.next_event(s, d, id, number, last).await }) as _
+        };
+        Ok(Feed::new(place, after, Box::new(next)))
+    }
+
+    /// Ends every feed with [`End::Closing`]: call it first when the server goes down. Requests are still answered.
+    pub fn close(&self) {
+        self.signals.close();
+    }
+
+    async fn next_event(&self, s: StoreId, d: DatasetId, id: CapabilityId, number: u64, last: Option<Seq>) -> Event {
+        loop {
+            self.signals.marked(s, number).await;
+            if self.signals.is_closing() {
+                return Event::End(End::Closing);
+            }
+            // the data first, then the capability: no event of a commit that was made after it was revoked
+            let head = match self.storage.get(s, d, &[]).await {
+                Ok(snapshot) => Some(snapshot.head.seq),
+                Err(StorageError::NotFound) => None,
+                Err(_) => return Event::End(End::Closing),
+            };
+            let verdict = match self.row(s, id).await {
+                Ok(Some(row)) if row.capability.scope(d, Ops::READ) == Scope::Nothing => Err(HostError::Revoked),
+                Ok(Some(row)) => in_force(&row, self.clock.now()),
+                Ok(None) => Err(HostError::Revoked),
+                Err(error) => Err(error),
+            };
+            match verdict {
+                Ok(()) => {}
+                Err(HostError::Expired | HostError::NotYet) => return Event::End(End::Expired),
+                Err(HostError::Paused) => return Event::End(End::Paused),
+                Err(HostError::Revoked) => return Event::End(End::Revoked),
+                Err(_) => return Event::End(End::Closing),
+            }
+            if let Some(head) = head.filter(|head| last.is_none_or(|last| *head > last)) {
+                return Event::Head(head);
+            }
+        }
+    }
+}
