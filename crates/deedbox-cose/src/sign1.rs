@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use deedbox_cbor::{Item, MapWriter, Order, Writer, read};
+use zeroize::Zeroizing;
 
 use crate::{
     Algorithm, CoseError, Headers, Sign1Rules, SignError, Signer, Thumbprint, Unverified, Verifier, VerifyKey,
@@ -204,13 +205,14 @@ pub struct Prepared {
     public: VerifyKey,
     protected: Vec<u8>,
     unprotected: Vec<u8>,
+    // What is signed may hold keys, as a grant does: every copy of ours is wiped.
     payload: Payload,
-    to_be_signed: Vec<u8>,
+    to_be_signed: Zeroizing<Vec<u8>>,
 }
 
 enum Payload {
     Detached,
-    Inside(Vec<u8>),
+    Inside(Zeroizing<Vec<u8>>),
 }
 
 impl Prepared {
@@ -239,9 +241,10 @@ impl Prepared {
             Payload::Detached => &[],
             Payload::Inside(payload) => payload,
         };
-        let len = self.protected.len() + self.unprotected.len() + payload.len() + signature.len() + 32;
+        let len = self.protected.len() + self.unprotected.len() + payload.len() + signature.len() + 50;
         let mut writer = Writer::with_capacity(len);
         writer.tag(SIGN1).array(4).bytes(&self.protected);
+        // Long enough from the start: a vector that grows leaves what it held behind.
         let mut bytes = writer.into_vec();
         bytes.extend_from_slice(&self.unprotected);
         let mut writer = Writer::with_capacity(payload.len() + signature.len() + 18);
@@ -250,7 +253,7 @@ impl Prepared {
             Payload::Inside(payload) => writer.bytes(payload),
         };
         writer.bytes(signature);
-        bytes.extend_from_slice(writer.as_slice());
+        bytes.extend_from_slice(&Zeroizing::new(writer.into_vec()));
         bytes
     }
 }
@@ -274,11 +277,11 @@ pub fn prepare(
 ) -> Prepared {
     let protected = protected_header(public, protected);
     Prepared {
-        to_be_signed: sig_structure(&protected, external_aad, payload),
+        to_be_signed: Zeroizing::new(sig_structure(&protected, external_aad, payload)),
         public: public.clone(),
         protected,
         unprotected: map_of(unprotected),
-        payload: Payload::Inside(payload.to_vec()),
+        payload: Payload::Inside(Zeroizing::new(payload.to_vec())),
     }
 }
 
@@ -398,7 +401,7 @@ impl<'a> Envelope<'a> {
         if self.algorithm()? != key.algorithm() {
             return Err(CoseError::AlgNotOfKey);
         }
-        key.verify(&self.to_be_signed(payload, external_aad), self.signature)
+        key.verify(&Zeroizing::new(self.to_be_signed(payload, external_aad)), self.signature)
     }
 }
 
