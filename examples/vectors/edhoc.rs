@@ -1,6 +1,6 @@
 //! Suites `edhoc` and `edhoc-negative`: RFC 9529's traces and deedbox's own, both sides run with given secrets.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, convert::Infallible, path::Path};
 
 use deedbox_cose::LocalSigner;
 use deedbox_crypto::{secret::SecretBytes, sign::PublicKey};
@@ -9,6 +9,7 @@ use deedbox_edhoc::{
     responder,
 };
 use deedbox_testkit::rng::SeededRng;
+use rand_core::{TryCryptoRng, TryRng};
 use serde::Deserialize;
 
 use crate::{Report, hex};
@@ -188,19 +189,13 @@ pub(crate) fn run_negative(file: &Path, report: &mut Report) {
 
 /// The feature that these need and that this version does not have.
 fn need(method: i32, suites: &[i32]) -> Option<&'static str> {
-    if suites.contains(&-21) {
-        return Some("feature pq: suite -21");
-    }
-    if suites.iter().any(|suite| *suite != 4) {
+    if suites.iter().any(|suite| ![-21, 4].contains(suite)) {
         return Some("feature test-suites: suites 0, 2 and 3");
     }
     (method != 0).then_some("feature test-suites: methods 1 to 3")
 }
 
 fn needs(requires: &[String], supported: &[i32]) -> Option<&'static str> {
-    if requires.iter().any(|name| name == "pq") {
-        return Some("feature pq: suite -21");
-    }
     if requires.iter().any(|name| name == "test-suites") {
         return Some("feature test-suites: suites 0, 2 and 3");
     }
@@ -256,6 +251,33 @@ fn ead(items: &[(i32, Option<String>)]) -> Vec<Ead> {
     items.iter().map(|(label, value)| Ead::new(*label, value.as_deref().map(bytes))).collect()
 }
 
+/// A case's ephemeral secret as randomness: its bytes, once.
+struct Given(Vec<u8>);
+
+impl TryRng for Given {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes).map(|()| u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes).map(|()| u64::from_le_bytes(bytes))
+    }
+
+    /// More than the case gives is zero: the messages then differ.
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        let given = self.0.drain(..out.len().min(self.0.len()));
+        out.fill(0);
+        out.iter_mut().zip(given).for_each(|(to, from)| *to = from);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Given {}
+
 /// Both parties of a case.
 struct Parties {
     profile: Profile,
@@ -276,12 +298,12 @@ fn parties(case: &Case, suites: &[i32], known_ead: &[i32]) -> Result<Parties, To
 }
 
 fn wait_m2(case: &Case, parties: &Parties) -> Result<(Initiator<initiator::WaitM2>, Vec<u8>), Told> {
-    let start = Initiator::fixed(&parties.profile, &case.suites_i, &secret(&case.x)?);
-    start.message_1(connection_id(&case.c_i)?, &ead(&case.ead_items[0]), &mut SeededRng::new(0)).map_err(told_error)
+    let start = Initiator::fixed(&parties.profile, &case.suites_i);
+    start.message_1(connection_id(&case.c_i)?, &ead(&case.ead_items[0]), &mut Given(bytes(&case.x))).map_err(told_error)
 }
 
-fn got_m1(case: &Case, parties: &Parties, input: &[u8]) -> Result<Responder<responder::GotM1>, Told> {
-    Responder::fixed(&parties.profile, &secret(&case.y)?).read_message_1(input).map_err(told)
+fn got_m1(parties: &Parties, input: &[u8]) -> Result<Responder<responder::GotM1>, Told> {
+    Responder::new(&parties.profile).read_message_1(input).map_err(told)
 }
 
 fn wait_m3(
@@ -292,7 +314,7 @@ fn wait_m3(
     let ead = ead(&case.ead_items[1]);
     let c_r = connection_id(&case.c_r)?;
     let form = form(&case.id_cred_r);
-    state.message_2(c_r, &parties.r, form, &ead, &parties.sign_r, &mut SeededRng::new(0)).map_err(told)
+    state.message_2(c_r, &parties.r, form, &ead, &parties.sign_r, &mut Given(bytes(&case.y))).map_err(told)
 }
 
 fn message<'a>(case: &'a Case, name: &str) -> &'a str {
@@ -319,7 +341,7 @@ fn run_both(case: &Case) -> Result<String, Told> {
 
     let (i, message_1) = wait_m2(case, &parties)?;
     equal("message_1", &message_1, message(case, "message_1"));
-    let r = got_m1(case, &parties, &bytes(message(case, "message_1")))?;
+    let r = got_m1(&parties, &bytes(message(case, "message_1")))?;
     let mut eads = vec![r.ead().peek().to_vec()];
     let (r, message_2) = wait_m3(case, &parties, r)?;
     equal("message_2", &message_2, message(case, "message_2"));
@@ -417,7 +439,7 @@ fn step(suite: &Negative, case: &Step) -> Result<(), Told> {
     let parties = parties(base, &suite.suites, &case.known_ead)?;
     let input = bytes(&case.input);
     if case.step == "message_1" {
-        let r = got_m1(base, &parties, &input)?;
+        let r = got_m1(&parties, &input)?;
         return wait_m3(base, &parties, r).map(|_| ());
     }
     let (i, _) = wait_m2(base, &parties)?;
@@ -427,7 +449,7 @@ fn step(suite: &Negative, case: &Step) -> Result<(), Told> {
         let i = i.authenticate(&peer?, &parties.i).map_err(told)?;
         return i.message_3(form(&base.id_cred_i), &[], &parties.sign_i).map(|_| ()).map_err(told);
     }
-    let r = got_m1(base, &parties, &bytes(message(base, "message_1")))?;
+    let r = got_m1(&parties, &bytes(message(base, "message_1")))?;
     let (r, _) = wait_m3(base, &parties, r)?;
     if case.step == "message_3" {
         let r = r.read_message_3(&input).map_err(told)?;

@@ -1,4 +1,4 @@
-//! EDHOC: each message by itself, and both sides in any order.
+//! EDHOC: each message by itself, and both sides in any order; suite 4 and suite -21.
 #![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
 
 use deedbox_cbor::Writer;
@@ -24,13 +24,18 @@ fn side(seed: u8) -> Side {
     Side(credential, signer, ConnectionId::new(&[seed, seed]).unwrap())
 }
 
-fn wait_m2(i: &Side) -> (Initiator<WaitM2>, Vec<u8>) {
-    let start = Initiator::new(&Profile::production(), None).unwrap();
+/// One profile for each suite.
+fn profiles() -> [Profile; 2] {
+    [4, -21].map(|suite| Profile::production().with_suites(&[suite]).unwrap())
+}
+
+fn wait_m2(profile: &Profile, i: &Side) -> (Initiator<WaitM2>, Vec<u8>) {
+    let start = Initiator::new(profile, None).unwrap();
     start.message_1(i.2.clone(), &[], &mut SeededRng::new(1)).unwrap()
 }
 
-fn wait_m3(r: &Side, message_1: &[u8]) -> (Responder<WaitM3>, Vec<u8>) {
-    let got = Responder::new(&Profile::production()).read_message_1(message_1).unwrap();
+fn wait_m3(profile: &Profile, r: &Side, message_1: &[u8]) -> (Responder<WaitM3>, Vec<u8>) {
+    let got = Responder::new(profile).read_message_1(message_1).unwrap();
     got.message_2(r.2.clone(), &r.0, Form::Kid, &[], &r.1, &mut SeededRng::new(2)).unwrap()
 }
 
@@ -79,39 +84,49 @@ pub fn edhoc_message_1(data: &[u8]) {
     }
 }
 
-/// No message_2 but the true one is taken: the input is XORed over it, and the keystream carries it into the plaintext.
+/// No message_2 but the true one is taken: the input is XORed over its start, with G_Y, and over its end, where the
+/// keystream carries it into the plaintext.
 pub fn edhoc_message_2(data: &[u8]) {
     let (i, r) = (side(1), side(2));
-    let (wait, message_1) = wait_m2(&i);
-    let (_, message_2) = wait_m3(&r, &message_1);
-    let other = altered(&message_2, data);
-    let taken = wait.read_message_2(&other).and_then(|peer| peer.authenticate(&r.0, &i.0));
-    assert_eq!(taken.is_ok(), other == message_2);
-    let _ = wait_m2(&i).0.read_message_2(data);
+    for profile in &profiles() {
+        let (_, message_1) = wait_m2(profile, &i);
+        let (_, message_2) = wait_m3(profile, &r, &message_1);
+        let mut tail = vec![0; message_2.len().saturating_sub(data.len())];
+        tail.extend_from_slice(data);
+        for change in [data, &tail] {
+            let other = altered(&message_2, change);
+            let wait = wait_m2(profile, &i).0;
+            let taken = wait.read_message_2(&other).and_then(|peer| peer.authenticate(&r.0, &i.0));
+            assert_eq!(taken.is_ok(), other == message_2);
+        }
+        let _ = wait_m2(profile, &i).0.read_message_2(data);
+    }
 }
 
 /// EAD_3 of the input's choice arrives as it was sent; an altered message_3 is refused.
 pub fn edhoc_message_3(data: &[u8]) {
     let (i, r) = (side(1), side(2));
-    let (wait, message_1) = wait_m2(&i);
-    let (wait_r, message_2) = wait_m3(&r, &message_1);
-    let sent = eads(data);
-    if let Some((_, message_3)) = wait_m4(&i, &r, wait, &message_2, &sent) {
-        let got = wait_r.read_message_3(&message_3).unwrap();
-        assert_eq!(*got.ead().peek(), sent);
-        let other = altered(&message_3, data);
-        let (wait_r, _) = wait_m3(&r, &message_1);
-        assert_eq!(wait_r.read_message_3(&other).is_ok(), other == message_3);
+    for profile in &profiles() {
+        let (wait, message_1) = wait_m2(profile, &i);
+        let (wait_r, message_2) = wait_m3(profile, &r, &message_1);
+        let sent = eads(data);
+        if let Some((_, message_3)) = wait_m4(&i, &r, wait, &message_2, &sent) {
+            let got = wait_r.read_message_3(&message_3).unwrap();
+            assert_eq!(*got.ead().peek(), sent);
+            let other = altered(&message_3, data);
+            let (wait_r, _) = wait_m3(profile, &r, &message_1);
+            assert_eq!(wait_r.read_message_3(&other).is_ok(), other == message_3);
+        }
+        let _ = wait_m3(profile, &r, &message_1).0.read_message_3(data);
     }
-    let _ = wait_m3(&r, &message_1).0.read_message_3(data);
 }
 
 /// EAD_4 of the input's choice arrives as it was sent; an altered message_4 is refused.
 pub fn edhoc_message_4(data: &[u8]) {
     let (i, r) = (side(1), side(2));
-    for change in [false, true] {
-        let (wait, message_1) = wait_m2(&i);
-        let (wait_r, message_2) = wait_m3(&r, &message_1);
+    for (profile, change) in profiles().iter().flat_map(|profile| [(profile, false), (profile, true)]) {
+        let (wait, message_1) = wait_m2(profile, &i);
+        let (wait_r, message_2) = wait_m3(profile, &r, &message_1);
         let (wait, message_3) = wait_m4(&i, &r, wait, &message_2, &[]).unwrap();
         let responder = wait_r.read_message_3(&message_3).unwrap().authenticate(&i.0, &r.0).unwrap();
         let sent = eads(data);
@@ -129,14 +144,14 @@ pub fn edhoc_session(data: &[u8]) {
     let mut parts = data.splitn(4, |byte| *byte == 0xff);
     let mut next = || parts.next().unwrap_or_default();
     let (i, r) = (side(1), side(2));
-    let run = |changes: [&[u8]; 4]| -> Option<(Session, Session)> {
-        let (wait, message_1) = wait_m2(&i);
+    let run = |profile: &Profile, changes: [&[u8]; 4]| -> Option<(Session, Session)> {
+        let (wait, message_1) = wait_m2(profile, &i);
         let stored = wait.into_stored();
-        let got = Responder::new(&Profile::production()).read_message_1(&altered(&message_1, changes[0])).ok()?;
+        let got = Responder::new(profile).read_message_1(&altered(&message_1, changes[0])).ok()?;
         let (wait_r, message_2) =
             got.message_2(r.2.clone(), &r.0, Form::Kid, &[], &r.1, &mut SeededRng::new(2)).ok()?;
-        let wait = Initiator::from_stored(&Profile::production(), &stored).unwrap();
-        let wait_r = Responder::from_stored(&Profile::production(), &wait_r.into_stored()).unwrap();
+        let wait = Initiator::from_stored(profile, &stored).unwrap();
+        let wait_r = Responder::from_stored(profile, &wait_r.into_stored()).unwrap();
         let peer = wait.read_message_2(&altered(&message_2, changes[1])).ok()?;
         let (wait, message_3) = peer.authenticate(&r.0, &i.0).ok()?.message_3(Form::Kid, &[], &i.1).ok()?;
         let peer = wait_r.read_message_3(&altered(&message_3, changes[2])).ok()?;
@@ -144,7 +159,8 @@ pub fn edhoc_session(data: &[u8]) {
         let (ours, _) = wait.read_message_4(&altered(&message_4, changes[3])).ok()?;
         Some((ours, theirs))
     };
-    if let Some((ours, theirs)) = run([next(), next(), next(), next()]) {
+    let changes = [next(), next(), next(), next()];
+    for (ours, theirs) in profiles().iter().filter_map(|profile| run(profile, changes)) {
         let (mut a, mut b) = ([0; 32], [1; 32]);
         ours.export(0x8000, b"", &mut a).unwrap();
         theirs.export(0x8000, b"", &mut b).unwrap();

@@ -115,6 +115,14 @@ fn both_hold_one_agreement_and_one_channel() {
     }
 }
 
+/// The head of the byte string and G_Y, in the suite that both sides prefer.
+fn before_plaintext_2() -> usize {
+    match deedbox_edhoc::Profile::production().suites()[0] {
+        -21 => 3 + 1120,
+        _ => 2 + 32,
+    }
+}
+
 #[test]
 fn first_messages_have_padded_lengths() {
     let mut rng = SeededRng::new(3);
@@ -126,7 +134,7 @@ fn first_messages_have_padded_lengths() {
     })
     .unwrap();
     // message_2: a bstr of G_Y and PLAINTEXT_2; message_3: a bstr of PLAINTEXT_3 and a tag.
-    assert_eq!((lengths[1] - 2 - 32) % 128, 0);
+    assert_eq!((lengths[1] - before_plaintext_2()) % 128, 0);
     assert_eq!((lengths[2] - 3 - 16) % 256, 0);
 }
 
@@ -482,7 +490,7 @@ fn a_later_session_rests_on_the_same_agreement_and_looks_like_the_first() {
     assert_eq!(ours.channel_binding(), theirs.channel_binding());
     let record = ours.seal(&data("again"), day).unwrap();
     assert_eq!(theirs.open(&record, day).unwrap(), data("again"));
-    assert_eq!(((lengths[1] - 2 - 32) % 128, (lengths[2] - 3 - 16) % 256), (0, 0));
+    assert_eq!(((lengths[1] - before_plaintext_2()) % 128, (lengths[2] - 3 - 16) % 256), (0, 0));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_cose::{Signer, Unverified};
-use deedbox_crypto::{hash::sha256, kex::SecretKey, secret::SecretBytes};
+use deedbox_crypto::{hash::sha256, secret::SecretBytes};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -13,9 +13,10 @@ use crate::{
     error::{EdhocError, ExportError, Failed, ProfileError, Retry, StoredError, write_suites},
     profile::{METHOD, Profile},
     session::{Role, Session},
+    suite::Ephemeral,
     trace::{Trace, values},
     transcript::{Envelope, Part, Prk, Proof, bstr, prk_2e, th_2, th_next, xor_keystream_2},
-    wire::{ConnectionId, Ead, KEY_LEN, MAX_CIPHERTEXT_2, Reader, SIGNATURE_LEN, check_critical, one_bstr, write_ead},
+    wire::{ConnectionId, Ead, MAX_CIPHERTEXT_2, Reader, SIGNATURE_LEN, check_critical, one_bstr, write_ead},
 };
 
 /// A handshake seen from the side that starts it. Each step consumes it and gives the next state.
@@ -46,7 +47,6 @@ pub struct Start {
     profile: Profile,
     suites: Vec<i32>,
     retried: bool,
-    fixed: Option<SecretKey>,
 }
 
 /// message_1 was sent.
@@ -55,7 +55,7 @@ pub struct WaitM2 {
     profile: Profile,
     suites: Vec<i32>,
     retried: bool,
-    x: SecretKey,
+    x: Ephemeral,
     h_message_1: [u8; 32],
     c_i: ConnectionId,
     trace: Trace,
@@ -109,22 +109,21 @@ impl Initiator<Start> {
     pub fn new(profile: &Profile, select: Option<i32>) -> Result<Self, ProfileError> {
         let select = select.or_else(|| profile.suites().first().copied()).ok_or(ProfileError::Length)?;
         let suites = profile.up_to(select).ok_or(ProfileError::UnsupportedSuite)?;
-        Ok(Self { state: Start { profile: profile.clone(), suites, retried: false, fixed: None } })
+        Ok(Self { state: Start { profile: profile.clone(), suites, retried: false } })
     }
 
     /// Starts the one retry after [`Failed::retry`], with fresh keys.
     #[must_use]
     pub fn retry(profile: &Profile, retry: Retry) -> Self {
         let suites = profile.up_to(retry.suite).unwrap_or_else(|| [retry.suite].to_vec());
-        Self { state: Start { profile: profile.clone(), suites, retried: true, fixed: None } }
+        Self { state: Start { profile: profile.clone(), suites, retried: true } }
     }
 
-    /// Starts with a given ephemeral secret and SUITES_I, for vectors.
+    /// Starts with a given SUITES_I, for vectors; suites that this build does not have may stand in front.
     #[cfg(feature = "test-suites")]
     #[must_use]
-    pub fn fixed(profile: &Profile, suites: &[i32], x: &SecretBytes<32>) -> Self {
-        let fixed = Some(SecretKey::from_bytes(x));
-        Self { state: Start { profile: profile.clone(), suites: suites.to_vec(), retried: false, fixed } }
+    pub fn fixed(profile: &Profile, suites: &[i32]) -> Self {
+        Self { state: Start { profile: profile.clone(), suites: suites.to_vec(), retried: false } }
     }
 
     /// SUITES_I; the last one is the chosen one.
@@ -133,7 +132,7 @@ impl Initiator<Start> {
         &self.state.suites
     }
 
-    /// Makes message_1. `ead` is readable by anyone.
+    /// Makes message_1. `ead` is readable by anyone. Of `rng` the 32 bytes of X are drawn.
     ///
     /// # Errors
     /// [`EdhocError::LimitExceeded`].
@@ -143,19 +142,20 @@ impl Initiator<Start> {
         ead: &[Ead],
         rng: &mut impl CryptoRng,
     ) -> Result<(Initiator<WaitM2>, Vec<u8>), EdhocError> {
-        let Start { profile, suites, retried, fixed } = self.state;
-        let x = fixed.unwrap_or_else(|| SecretKey::generate(rng));
+        let Start { profile, suites, retried } = self.state;
+        let x = Ephemeral::new(chosen(&suites)?, SecretBytes::generate(rng))?;
+        let g_x = x.public();
         let mut writer = Writer::new();
         writer.int(i64::from(METHOD));
         write_suites(&mut writer, &suites);
-        writer.bytes(&x.public());
+        writer.bytes(&g_x);
         c_i.write(&mut writer);
         let mut message = writer.into_vec();
         message.extend_from_slice(&write_ead(ead)?);
         Reader::new(&message)?;
         let h_message_1 = sha256(&message);
         let mut trace = Trace::default();
-        trace.put("G_X", &x.public());
+        trace.put("G_X", &g_x);
         trace.put("message_1", &message);
         trace.put("H_message_1", &h_message_1);
         let state = WaitM2 { profile, suites, retried, x, h_message_1, c_i, trace };
@@ -182,14 +182,14 @@ impl Initiator<WaitM2> {
 
     fn read(self, content: &[u8]) -> Result<Initiator<PeerPresented>, EdhocError> {
         let WaitM2 { profile, suites, x, h_message_1, c_i, mut trace, .. } = self.state;
-        let (g_y, ciphertext) = content.split_first_chunk::<KEY_LEN>().ok_or(EdhocError::Malformed)?;
+        let (g_y, ciphertext) = x.split(content).ok_or(EdhocError::Malformed)?;
         if ciphertext.is_empty() {
             return Err(EdhocError::Malformed);
         }
         if ciphertext.len() > MAX_CIPHERTEXT_2 {
             return Err(EdhocError::LimitExceeded);
         }
-        let g_xy = x.agree(g_y).map_err(|_| EdhocError::LowOrderPoint)?;
+        let g_xy = x.agree(g_y)?;
         let th_2 = th_2(g_y, &h_message_1);
         let prk = prk_2e(&th_2, &g_xy, &mut trace);
         let mut plaintext = Zeroizing::new(ciphertext.to_vec());
@@ -204,7 +204,7 @@ impl Initiator<WaitM2> {
         let ead_bytes = reader.rest().to_vec();
         let ead = reader.ead()?;
         check_critical(&ead, &profile)?;
-        let suite = suites.last().copied().ok_or(EdhocError::UnsupportedSuite)?;
+        let suite = chosen(&suites)?;
         Ok(Initiator {
             state: PeerPresented {
                 profile,
@@ -243,7 +243,7 @@ impl Initiator<WaitM2> {
     #[must_use]
     pub fn into_stored(self) -> Zeroizing<Vec<u8>> {
         let WaitM2 { suites, retried, x, h_message_1, c_i, .. } = self.state;
-        let secret = x.export_secret_bytes_hazmat();
+        let secret = x.into_secret();
         // Large enough, so that no copy is left behind by growing.
         let mut writer = Writer::with_capacity(256);
         writer.array(6).uint(STORED).array(suites.len());
@@ -277,7 +277,7 @@ impl Initiator<WaitM2> {
         if suites.last().and_then(|last| profile.up_to(*last)).as_ref() != Some(&suites) {
             return Err(StoredError::Profile);
         }
-        let x = SecretKey::from_bytes(&x);
+        let x = chosen(&suites).and_then(|suite| Ephemeral::new(suite, x)).map_err(|_| StoredError::Profile)?;
         let state = WaitM2 { profile: profile.clone(), suites, retried, x, h_message_1, c_i, trace: Trace::default() };
         Ok(Self { state })
     }
@@ -403,6 +403,11 @@ impl Initiator<WaitM4> {
 }
 
 values!(Initiator<WaitM2>, Initiator<PeerPresented>, Initiator<Authenticated>, Initiator<WaitM4>);
+
+/// The suite that SUITES_I chooses: its last.
+fn chosen(suites: &[i32]) -> Result<i32, EdhocError> {
+    suites.last().copied().ok_or(EdhocError::UnsupportedSuite)
+}
 
 /// ID_CRED, signature and EAD of PLAINTEXT_2 (after C_R) and PLAINTEXT_3.
 pub(crate) fn plaintext(id: &IdCred, signature: &[u8; SIGNATURE_LEN], ead: &[u8]) -> Zeroizing<Vec<u8>> {

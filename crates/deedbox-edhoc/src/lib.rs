@@ -53,11 +53,12 @@
 //!
 //! EAD_1 and the suites are readable by anyone, message_2 by an active attacker. Lengths show, unless padded with EAD
 //! label 0. Whether a credential is still trusted is the application's to know. An error message proves nothing: anyone
-//! can forge it. Suite 4 does not withstand a quantum computer.
+//! can forge it. Suite 4 does not withstand a quantum computer. Suite -21 keeps what was said secret from one that is built
+//! later; its signatures are Ed25519 and do not withstand one that exists during the handshake.
 //!
 //! # Features
 //!
-//! `std` (default). `test-suites` gives fixed ephemeral secrets and all intermediate values, for vectors only.
+//! `std` and `pq` (suite -21, preferred) are on by default. `test-suites` gives all intermediate values, for vectors only.
 //!
 //! Profile, reading order, limits and errors are specified in `docs/format/edhoc.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -72,6 +73,7 @@ mod credential;
 mod error;
 mod profile;
 mod session;
+mod suite;
 mod trace;
 mod transcript;
 mod wire;

@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use crate::error::ProfileError;
+#[cfg(feature = "pq")]
+use crate::suite::HYBRID;
+use crate::{error::ProfileError, suite::CLASSIC};
 
 /// The methods, suites and EAD labels of one side, by preference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +14,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Method 0 with suite 4 (ChaCha20-Poly1305, SHA-256, X25519, Ed25519); no EAD but padding.
+    /// Method 0 with suite -21 (feature `pq`: X-Wing for X25519), then suite 4 (ChaCha20-Poly1305, SHA-256, X25519, Ed25519);
+    /// no EAD but padding.
     #[must_use]
     pub fn production() -> Self {
         Self { suites: PRODUCTION.to_vec(), known_ead: Vec::new() }
@@ -72,5 +75,8 @@ impl Profile {
 pub(crate) const METHOD: i32 = 0;
 /// Most suites in a list.
 pub(crate) const MAX_SUITES: usize = 8;
-const PRODUCTION: &[i32] = &[4];
+#[cfg(feature = "pq")]
+const PRODUCTION: &[i32] = &[HYBRID, CLASSIC];
+#[cfg(not(feature = "pq"))]
+const PRODUCTION: &[i32] = &[CLASSIC];
 const AVAILABLE: &[i32] = PRODUCTION;

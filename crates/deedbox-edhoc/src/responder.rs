@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_cose::{Signer, Unverified};
-use deedbox_crypto::{hash::sha256, kex::SecretKey, secret::SecretBytes};
+use deedbox_crypto::{hash::sha256, secret::SecretBytes};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -14,9 +14,10 @@ use crate::{
     initiator::{plaintext, plaintext_len},
     profile::Profile,
     session::{Role, Session},
+    suite::Public,
     trace::{Trace, values},
     transcript::{Envelope, Part, Prk, Proof, bstr, prk_2e, th_2, th_next, xor_keystream_2},
-    wire::{ConnectionId, Ead, KEY_LEN, MAX_CIPHERTEXT_2, Reader, SIGNATURE_LEN, check_critical, one_bstr, write_ead},
+    wire::{ConnectionId, Ead, MAX_CIPHERTEXT_2, Reader, SIGNATURE_LEN, check_critical, one_bstr, write_ead},
 };
 
 /// A handshake seen from the side that answers. Each step consumes it and gives the next state.
@@ -45,16 +46,14 @@ pub struct Responder<S> {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct Start {
     profile: Profile,
-    fixed: Option<SecretKey>,
 }
 
 /// message_1 was read.
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct GotM1 {
     profile: Profile,
-    fixed: Option<SecretKey>,
     suite: i32,
-    g_x: [u8; KEY_LEN],
+    g_x: Public,
     h_message_1: [u8; 32],
     c_i: ConnectionId,
     ead: Vec<Ead>,
@@ -97,14 +96,7 @@ impl Responder<Start> {
     /// Waits for a message_1.
     #[must_use]
     pub fn new(profile: &Profile) -> Self {
-        Self { state: Start { profile: profile.clone(), fixed: None } }
-    }
-
-    /// Waits for a message_1 with a given ephemeral secret, for vectors.
-    #[cfg(feature = "test-suites")]
-    #[must_use]
-    pub fn fixed(profile: &Profile, y: &SecretBytes<32>) -> Self {
-        Self { state: Start { profile: profile.clone(), fixed: Some(SecretKey::from_bytes(y)) } }
+        Self { state: Start { profile: profile.clone() } }
     }
 
     /// Reads message_1. Takes up to 16,384 bytes; no curve arithmetic yet.
@@ -117,7 +109,7 @@ impl Responder<Start> {
     }
 
     fn read(self, message: &[u8]) -> Result<Responder<GotM1>, EdhocError> {
-        let Start { profile, fixed } = self.state;
+        let Start { profile } = self.state;
         let mut reader = Reader::new(message)?;
         let method = reader.int()?;
         let suites = reader.suites()?;
@@ -134,14 +126,14 @@ impl Responder<Start> {
         if earlier.iter().any(|suite| profile.supports(*suite)) {
             return Err(EdhocError::Downgrade);
         }
-        let g_x: [u8; KEY_LEN] = g_x.try_into().map_err(|_| EdhocError::Malformed)?;
+        let public = Public::read(*suite, g_x)?;
         check_critical(&ead, &profile)?;
         let h_message_1 = sha256(message);
         let mut trace = Trace::default();
-        trace.put("G_X", &g_x);
+        trace.put("G_X", g_x);
         trace.put("message_1", message);
         trace.put("H_message_1", &h_message_1);
-        Ok(Responder { state: GotM1 { profile, fixed, suite: *suite, g_x, h_message_1, c_i, ead, trace } })
+        Ok(Responder { state: GotM1 { profile, suite: *suite, g_x: public, h_message_1, c_i, ead, trace } })
     }
 }
 
@@ -168,7 +160,8 @@ impl Responder<GotM1> {
         Ok(plaintext_len(me, form)?.saturating_add(writer.as_slice().len()))
     }
 
-    /// Makes message_2. An active attacker can read what is in it, `ead` included.
+    /// Makes message_2. An active attacker can read what is in it, `ead` included. Of `rng` the 32 bytes of Y are drawn, or
+    /// in suite -21 the 64 of an encapsulation.
     ///
     /// # Errors
     /// [`Failed`]: `LowOrderPoint`, `Signer`, `LimitExceeded`, `UnsupportedCredential` when `me` has no such form.
@@ -194,10 +187,8 @@ impl Responder<GotM1> {
         signer: &impl Signer,
         rng: &mut impl CryptoRng,
     ) -> Result<(Responder<WaitM3>, Vec<u8>), EdhocError> {
-        let GotM1 { profile, fixed, suite, g_x, h_message_1, c_i, mut trace, .. } = self.state;
-        let y = fixed.unwrap_or_else(|| SecretKey::generate(rng));
-        let g_y = y.public();
-        let g_xy = y.agree(&g_x).map_err(|_| EdhocError::LowOrderPoint)?;
+        let GotM1 { profile, suite, g_x, h_message_1, c_i, mut trace, .. } = self.state;
+        let (g_y, g_xy) = g_x.answer(rng)?;
         let th_2 = th_2(&g_y, &h_message_1);
         let prk = prk_2e(&th_2, &g_xy, &mut trace);
         let ead = write_ead(ead)?;
@@ -212,7 +203,7 @@ impl Responder<GotM1> {
         }
         let mut ciphertext = plaintext.to_vec();
         xor_keystream_2(&prk, &th_2, &mut ciphertext, &mut trace)?;
-        let message = bstr(&[&g_y, ciphertext.as_slice()].concat())?;
+        let message = bstr(&[g_y.as_slice(), &ciphertext].concat())?;
         let th_3 = th_next(&th_2, &plaintext, me);
         trace.put("G_Y", &g_y);
         trace.put("PLAINTEXT_2", &plaintext);

@@ -14,8 +14,6 @@ use crate::{
 pub const MAX_MESSAGE: usize = 16_384;
 /// Longest CIPHERTEXT_2 in bytes: what one keystream covers.
 pub(crate) const MAX_CIPHERTEXT_2: usize = 8_160;
-/// Bytes of an X25519 public key.
-pub(crate) const KEY_LEN: usize = 32;
 /// Bytes of an Ed25519 signature.
 pub(crate) const SIGNATURE_LEN: usize = 64;
 const MAX_EAD: usize = 8;

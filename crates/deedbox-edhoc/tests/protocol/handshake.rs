@@ -1,6 +1,6 @@
 //! Two sides, any identifiers and external data: they agree on everything, unless one bit changed.
 
-use super::sides::{Side, ccs, run};
+use super::sides::{Side, ccs, profiles, run};
 use deedbox_edhoc::{ConnectionId, Credential, Ead, Form, Profile, Role};
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
@@ -25,10 +25,11 @@ proptest! {
         by_value in any::<(bool, bool)>(),
         eads in prop::array::uniform4(eads()),
         seed in any::<u64>(),
+        suite in any::<prop::sample::Index>(),
     ) {
         let form = |value| if value { Form::Value } else { Form::Kid };
         let (i, r) = (side(1, &c_i, form(by_value.0)), side(2, &c_r, form(by_value.1)));
-        let profile = Profile::production().with_known_ead(&[7]);
+        let profile = suite.get(&profiles()).clone().with_known_ead(&[7]);
         let done = run(&profile, &i, &r, &eads, &mut SeededRng::new(seed), |_, _| {}).unwrap();
         prop_assert_eq!(done.eads, eads);
         let (mut a, mut b) = ([0; 48], [1; 48]);
@@ -43,11 +44,16 @@ proptest! {
     }
 
     #[test]
-    fn one_bit_in_any_message_ends_it(message in 0..4_usize, at in any::<prop::sample::Index>(), bit in 0..8_u32) {
+    fn one_bit_in_any_message_ends_it(
+        message in 0..4_usize,
+        at in any::<prop::sample::Index>(),
+        bit in 0..8_u32,
+        suite in any::<prop::sample::Index>(),
+    ) {
         let (i, r) = (side(1, b"i", Form::Value), side(2, b"r", Form::Kid));
         let eads = [const { Vec::new() }; 4];
         let mut touched = false;
-        let done = run(&Profile::production(), &i, &r, &eads, &mut SeededRng::new(5), |number, bytes| {
+        let done = run(suite.get(&profiles()), &i, &r, &eads, &mut SeededRng::new(5), |number, bytes| {
             if number == message {
                 let at = at.index(bytes.len());
                 bytes[at] ^= 1 << bit;
@@ -59,11 +65,15 @@ proptest! {
     }
 
     #[test]
-    fn messages_of_other_lengths_end_it(message in 0..4_usize, at in any::<prop::sample::Index>()) {
+    fn messages_of_other_lengths_end_it(
+        message in 0..4_usize,
+        at in any::<prop::sample::Index>(),
+        suite in any::<prop::sample::Index>(),
+    ) {
         let (i, r) = (side(1, b"i", Form::Kid), side(2, b"r", Form::Kid));
         let eads = [const { Vec::new() }; 4];
         for longer in [false, true] {
-            let done = run(&Profile::production(), &i, &r, &eads, &mut SeededRng::new(5), |number, bytes| {
+            let done = run(suite.get(&profiles()), &i, &r, &eads, &mut SeededRng::new(5), |number, bytes| {
                 if number == message {
                     if longer { bytes.push(0xf6) } else { bytes.truncate(at.index(bytes.len())) }
                 }

@@ -3,4 +3,5 @@
 
 mod handshake;
 mod messages;
+mod negotiation;
 mod sides;

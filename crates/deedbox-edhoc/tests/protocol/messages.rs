@@ -1,6 +1,6 @@
 //! What is refused, by name and with what the peer is told; negotiation and stored states.
 
-use super::sides::ccs;
+use super::sides::{ccs, profiles, suite_4};
 use deedbox_edhoc::{ConnectionId, Failed, Form, Initiator, Profile, Responder};
 use deedbox_testkit::rng::SeededRng;
 
@@ -62,11 +62,11 @@ fn faults_of_message_1_are_named() {
         ("00", "05", "4109", "0d", "UnsupportedSuite", own.clone()),
     ] {
         let message = message_1(method, suites, g_x, rest);
-        let got = code(Responder::new(&Profile::production()).read_message_1(&message));
+        let got = code(Responder::new(&suite_4()).read_message_1(&message));
         assert_eq!(got, (want, reply), "{method} {suites} .. {rest}");
     }
     let long = vec![0; 16_385];
-    assert_eq!(code(Responder::new(&Profile::production()).read_message_1(&long)).0, "LimitExceeded");
+    assert_eq!(code(Responder::new(&suite_4()).read_message_1(&long)).0, "LimitExceeded");
 }
 
 #[test]
@@ -74,11 +74,11 @@ fn a_low_order_key_is_refused_on_both_sides() {
     let mut rng = SeededRng::new(1);
     let r = ccs(2, None);
     let zero = &format!("5820{}", "00".repeat(32));
-    let got = Responder::new(&Profile::production()).read_message_1(&message_1("00", "04", zero, "0d")).unwrap();
+    let got = Responder::new(&suite_4()).read_message_1(&message_1("00", "04", zero, "0d")).unwrap();
     let made = got.message_2(c(b"r"), &r.credential, Form::Kid, &[], &r.signer, &mut rng);
     assert_eq!(code(made), ("LowOrderPoint", Some(REJECTED.to_vec())));
 
-    let (wait, _) = Initiator::new(&Profile::production(), None).unwrap().message_1(c(b"i"), &[], &mut rng).unwrap();
+    let (wait, _) = Initiator::new(&suite_4(), None).unwrap().message_1(c(b"i"), &[], &mut rng).unwrap();
     let mut message = vec![0x58, 33];
     message.extend([0; 33]);
     assert_eq!(code(wait.read_message_2(&message)), ("LowOrderPoint", Some(REJECTED.to_vec())));
@@ -111,7 +111,7 @@ fn faults_of_message_2_before_any_key_are_named() {
         (b"\x01\x60\x00".to_vec(), "Malformed", rejected.clone()),
         (b"\x01".to_vec(), "Malformed", rejected.clone()),
     ] {
-        let start = Initiator::new(&Profile::production(), None).unwrap();
+        let start = Initiator::new(&suite_4(), None).unwrap();
         let (wait, _) = start.message_1(c(b"i"), &[], &mut SeededRng::new(1)).unwrap();
         assert_eq!(code(wait.read_message_2(&message)), (want, reply), "{message:02x?}");
     }
@@ -119,41 +119,46 @@ fn faults_of_message_2_before_any_key_are_named() {
 
 #[test]
 fn stored_states_go_on_and_nothing_else_does() {
-    let profile = Profile::production();
+    for profile in profiles() {
+        stored_states(&profile);
+    }
+}
+
+fn stored_states(profile: &Profile) {
     let mut rng = SeededRng::new(9);
     let (i, r) = (ccs(1, Some(b"\x2b")), ccs(2, Some(b"long enough")));
-    let (wait, message) = Initiator::new(&profile, None).unwrap().message_1(c(b"i"), &[], &mut rng).unwrap();
+    let (wait, message) = Initiator::new(profile, None).unwrap().message_1(c(b"i"), &[], &mut rng).unwrap();
     let stored_i = wait.into_stored();
-    let got = Responder::new(&profile).read_message_1(&message).unwrap();
+    let got = Responder::new(profile).read_message_1(&message).unwrap();
     let (wait, message) = got.message_2(c(b"r"), &r.credential, Form::Kid, &[], &r.signer, &mut rng).unwrap();
     let stored_r = wait.into_stored();
     assert!(stored_r.len() <= 256);
 
-    let initiator = Initiator::from_stored(&profile, &stored_i).unwrap().read_message_2(&message).unwrap();
+    let initiator = Initiator::from_stored(profile, &stored_i).unwrap().read_message_2(&message).unwrap();
     let initiator = initiator.authenticate(&r.credential, &i.credential).unwrap();
     let (initiator, message) = initiator.message_3(Form::Kid, &[], &i.signer).unwrap();
-    let responder = Responder::from_stored(&profile, &stored_r).unwrap().read_message_3(&message).unwrap();
+    let responder = Responder::from_stored(profile, &stored_r).unwrap().read_message_3(&message).unwrap();
     assert_eq!(responder.id_cred().peek().kid(), Some(&b"\x2b"[..]));
     let responder = responder.authenticate(&i.credential, &r.credential).unwrap();
     let (_, message) = responder.message_4(&[]).unwrap();
     assert!(initiator.read_message_4(&message).is_ok());
 
     for len in 0..stored_i.len() {
-        assert_eq!(Initiator::from_stored(&profile, &stored_i[..len]).err().unwrap().code(), "Malformed");
+        assert_eq!(Initiator::from_stored(profile, &stored_i[..len]).err().unwrap().code(), "Malformed");
     }
     for len in 0..stored_r.len() {
-        assert_eq!(Responder::from_stored(&profile, &stored_r[..len]).err().unwrap().code(), "Malformed");
+        assert_eq!(Responder::from_stored(profile, &stored_r[..len]).err().unwrap().code(), "Malformed");
     }
-    assert!(Initiator::from_stored(&profile, &stored_r).is_err());
-    assert!(Responder::from_stored(&profile, &stored_i).is_err());
+    assert!(Initiator::from_stored(profile, &stored_r).is_err());
+    assert!(Responder::from_stored(profile, &stored_i).is_err());
 }
 
 #[test]
 fn a_signer_of_another_key_is_refused() {
     let (r, other) = (ccs(2, None), ccs(3, None));
     let mut rng = SeededRng::new(1);
-    let (_, message) = Initiator::new(&Profile::production(), None).unwrap().message_1(c(b"i"), &[], &mut rng).unwrap();
-    let got = Responder::new(&Profile::production()).read_message_1(&message).unwrap();
+    let (_, message) = Initiator::new(&suite_4(), None).unwrap().message_1(c(b"i"), &[], &mut rng).unwrap();
+    let got = Responder::new(&suite_4()).read_message_1(&message).unwrap();
     let made = got.message_2(c(b"r"), &r.credential, Form::Kid, &[], &other.signer, &mut rng);
     assert_eq!(code(made), ("Signer", Some(REJECTED.to_vec())));
 }
@@ -165,5 +170,5 @@ fn profiles_have_distinct_known_suites() {
     {
         assert_eq!(Profile::production().with_suites(suites).unwrap_err().code(), want);
     }
-    assert_eq!(Initiator::new(&Profile::production(), Some(2)).err().unwrap().code(), "UnsupportedSuite");
+    assert_eq!(Initiator::new(&suite_4(), Some(2)).err().unwrap().code(), "UnsupportedSuite");
 }

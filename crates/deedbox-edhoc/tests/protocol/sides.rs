@@ -6,6 +6,17 @@ use deedbox_crypto::{secret::SecretBytes, sign::SigningKey};
 use deedbox_edhoc::{ConnectionId, Credential, Ead, Failed, Form, Initiator, Profile, Responder, Session};
 use deedbox_testkit::rng::SeededRng;
 
+/// Suite 4 alone.
+pub(crate) fn suite_4() -> Profile {
+    Profile::production().with_suites(&[4]).unwrap()
+}
+
+/// One profile for each suite of this build.
+pub(crate) fn profiles() -> Vec<Profile> {
+    let all = Profile::production();
+    all.suites().iter().map(|suite| all.clone().with_suites(&[*suite]).unwrap()).collect()
+}
+
 pub(crate) struct Side {
     pub(crate) credential: Credential,
     /// What the peer takes it for.
