@@ -291,6 +291,7 @@ impl<'a> Joined<'a> {
             chosen,
             entries: Vec::with_capacity(self.disclosures.len().saturating_add(OPEN_ENTRIES)),
             above: Vec::new(),
+            records: 0,
             paths: Writer::with_capacity(self.disclosures.len().saturating_mul(PATH)),
             used: 0,
         };
@@ -491,19 +492,38 @@ pub(crate) struct Assembled {
     pub(crate) paths: Paths,
 }
 
-/// Where disclosures stand, decoys aside: items `[+ int / tstr]`, one after another. Places within arrays are counted among what is
-/// shown.
+/// Where disclosures stand, decoys aside: items `[parent: uint / null, step: int / tstr, disclosed: bool]`, one after another, in
+/// which a parent is named by its number. So a long key is kept once, however many disclosures stand below it. Places within
+/// arrays are counted among what is shown.
 #[derive(Clone)]
 pub(crate) struct Paths(Vec<u8>);
 
 impl Paths {
     /// In the order of [`ClaimPath`], which tells nothing of that of the digests.
     pub(crate) fn to_vec(&self) -> Vec<ClaimPath> {
-        let paths = deedbox_cbor::read_sequence(&self.0, Order::Any, &Limits::new(usize::MAX));
-        let steps = |path: Item<'_>| path.as_array().into_iter().flatten().map(segment_of).collect();
-        let mut paths: Vec<_> = paths.into_iter().flatten().map(|path| ClaimPath::new(steps(path))).collect();
+        let records = deedbox_cbor::read_sequence(&self.0, Order::Any, &Limits::new(usize::MAX));
+        let (mut steps, mut paths): (Vec<(Option<usize>, Item<'_>)>, Vec<ClaimPath>) = (Vec::new(), Vec::new());
+        for record in records.into_iter().flatten() {
+            let Some([parent, step, disclosed]) = record.as_array().and_then(|parts| parts.exactly()) else { continue };
+            steps.push((parent.as_u64().and_then(|parent| usize::try_from(parent).ok()), step));
+            if disclosed.as_bool() == Some(true) {
+                let mut path = Vec::new();
+                let mut next = steps.last();
+                while let Some((parent, step)) = next {
+                    path.push(segment_of(*step));
+                    next = parent.and_then(|parent| steps.get(parent));
+                }
+                path.reverse();
+                paths.push(ClaimPath::new(path));
+            }
+        }
         paths.sort_unstable();
         paths
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 
@@ -561,7 +581,9 @@ struct Assembly<'j, 'a> {
     chosen: &'j dyn Fn(usize) -> bool,
     /// Entries of the maps around and of the one being written: one memory for all.
     entries: Vec<Entry<'a>>,
-    above: Vec<Step<'a>>,
+    /// The steps to what is being written, with their numbers in `paths` where they have one.
+    above: Vec<(Step<'a>, Option<usize>)>,
+    records: usize,
     paths: Writer,
     used: usize,
 }
@@ -584,16 +606,28 @@ impl<'j, 'a> Assembly<'j, 'a> {
 
     /// Notes that what stands at `step` was disclosed.
     fn note(&mut self, step: Step<'a>) {
-        self.paths.array(self.above.len().saturating_add(1));
-        for above in &self.above {
-            above.write(&mut self.paths);
+        let (mut parent, mut records) = (None, self.records);
+        let mut record = |paths: &mut Writer, parent: Option<usize>, step: Step<'_>, disclosed: bool| {
+            paths.array(3);
+            match parent.and_then(|parent| u64::try_from(parent).ok()) {
+                Some(parent) => paths.uint(parent),
+                None => paths.null(),
+            };
+            step.write(paths);
+            paths.bool(disclosed);
+            records = records.saturating_add(1);
+            records.saturating_sub(1)
+        };
+        for (step, number) in &mut self.above {
+            parent = Some(*number.get_or_insert_with(|| record(&mut self.paths, parent, *step, false)));
         }
-        step.write(&mut self.paths);
+        record(&mut self.paths, parent, step, true);
+        self.records = records;
     }
 
     /// Writes what stands at `step`; `level` is its own.
     fn below(&mut self, step: Step<'a>, writer: &mut Writer, item: Item<'a>, level: usize) -> Result<(), Stop> {
-        self.above.push(step);
+        self.above.push((step, None));
         let result = self.value(writer, item, level);
         self.above.pop();
         result

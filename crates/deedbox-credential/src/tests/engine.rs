@@ -238,6 +238,35 @@ fn an_unsorted_disclosure_matches_its_own_digest_and_comes_out_sorted() {
     assert_eq!(out, [0xa1, 0x19, 0x02, 0x58, 0xa2, 1, 0, 2, 0]);
 }
 
+#[test]
+fn long_keys_above_many_disclosures_take_no_more_memory_than_they_have_bytes() {
+    let leaves: Vec<Vec<u8>> = (0..400_u16)
+        .map(|key| {
+            cbor(|w| {
+                let mut salt = [0; 16];
+                salt[..2].copy_from_slice(&key.to_be_bytes());
+                w.array(3).bytes(&salt).uint(1).uint(key.into());
+            })
+        })
+        .collect();
+    let digests: Vec<_> = leaves.iter().map(|bytes| digest(bytes)).collect();
+    // 13 maps, one in another, under keys as long as they may be.
+    let nested = (0..13).fold(cbor(|w| redacting(w, &digests, |_| {})), |inside, _| {
+        let inside = deedbox_cbor::read(&inside, Order::Any, &Limits::new(1 << 20)).unwrap();
+        map(|to| unit(to.text(&"k".repeat(255), |w| unit(w.item(inside)))))
+    });
+    let payload = deedbox_cbor::read(&nested, Order::Any, &Limits::new(1 << 20)).unwrap();
+    let header = cbor(|w| {
+        w.array(leaves.len());
+        leaves.iter().for_each(|leaf| unit(w.bytes(leaf)));
+    });
+    let header = deedbox_cbor::read(&header, Order::Any, &Limits::new(1 << 20)).unwrap();
+    let assembled = crate::disclosure::Tree::check(payload).unwrap().join(Some(header)).unwrap().assemble().unwrap();
+    assert!(assembled.paths.len() < nested.len(), "{} bytes of paths", assembled.paths.len());
+    let paths = assembled.paths.to_vec();
+    assert_eq!((paths.len(), paths[0].segments().len(), paths[0].segments().last()), (400, 14, Some(&Segment::Int(0))));
+}
+
 proptest! {
     #[test]
     fn any_bytes_give_the_naive_verdict(
