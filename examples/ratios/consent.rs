@@ -95,7 +95,7 @@ fn decisions(claims: &mut Claims, evaluator: &Evaluator, requests: &[(Ask, HostF
     let (public, signature) = (key.public(), key.sign(&[0xa5; 64]));
     let verify = || public.verify(black_box(&[0xa5; 64]), &signature).expect("signed above");
     claims.claim("consent: decide / Ed25519 verification", Goal::AtMost(1.0 / 20.0), decide(requests), verify);
-    claims.claim("consent: decide 20 named / verification", Goal::AtMost(1.0 / 8.0), decide(lists), verify);
+    claims.claim("consent: decide 20 named / verification", Goal::AtMost(1.0 / 6.0), decide(lists), verify);
     let compile = || drop(black_box(evaluator.policy().compile()));
     claims.claim("consent: compile / Ed25519 verification", Goal::AtMost(300.0), compile, verify);
 }

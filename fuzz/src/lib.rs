@@ -46,6 +46,7 @@ pub const TARGETS: &[Target] = &[
     // keep sorted by name
     ("audit_entry", audit::audit_entry),
     ("audit_export", audit::audit_export),
+    ("audit_observe", audit::audit_observe),
     ("cbor_strict", cbor::cbor_strict),
     ("connect_agreement", connect::connect_agreement),
     ("connect_frame", connect::connect_frame),

@@ -1,10 +1,10 @@
 use deedbox_cbor::{Limits, Order, Writer, read};
-use deedbox_cose::{Signer, VerifyKey, sign1};
+use deedbox_cose::{Signer, Thumbprint, VerifyKey, sign1};
 use deedbox_crypto::label::CHECKPOINT;
-use deedbox_merkle::{verify_consistency, verify_inclusion};
+use deedbox_merkle::{verify_inclusion, verify_subtree_consistency};
 use deedbox_model::{Digest, Timestamp};
 
-use crate::{AuditError, LogId, SaltedEntry};
+use crate::{AuditError, LogId, LogState, SaltedEntry, Vouched};
 
 /// A signed state of a log whose signature was checked; made only by [`Checkpoint::verify`].
 ///
@@ -14,9 +14,9 @@ use crate::{AuditError, LogId, SaltedEntry};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     log: LogId,
-    size: u64,
-    root: Digest,
+    state: LogState,
     time: Timestamp,
+    signer: Thumbprint,
 }
 
 impl Checkpoint {
@@ -35,9 +35,9 @@ impl Checkpoint {
             let [log, size, root, time] = claims.as_array()?.exactly()?;
             Some(Self {
                 log: LogId::from_bytes(log.as_byte_array()?),
-                size: size.as_u64()?,
-                root: Digest::from_bytes(root.as_byte_array()?),
+                state: LogState { size: size.as_u64()?, root: Digest::from_bytes(root.as_byte_array()?) },
                 time: Timestamp::from_secs(time.as_u64()?),
+                signer: key.thumbprint(),
             })
         };
         claims().ok_or(AuditError::Malformed)
@@ -45,8 +45,7 @@ impl Checkpoint {
 
     pub(crate) fn sign(
         log: LogId,
-        size: u64,
-        root: Digest,
+        LogState { size, root }: LogState,
         now: Timestamp,
         signer: &impl Signer,
     ) -> Result<Vec<u8>, AuditError> {
@@ -64,13 +63,19 @@ impl Checkpoint {
     /// How many entries the log has.
     #[must_use]
     pub const fn size(&self) -> u64 {
-        self.size
+        self.state.size
     }
 
     /// The Merkle root over them.
     #[must_use]
     pub const fn root(&self) -> Digest {
-        self.root
+        self.state.root
+    }
+
+    /// What the log was, and who says so.
+    #[must_use]
+    pub const fn vouched(&self) -> Vouched {
+        Vouched { signer: self.signer, log: Some(self.log), state: self.state }
     }
 
     /// When it was signed, by the agent's clock.
@@ -85,58 +90,21 @@ impl Checkpoint {
     /// [`AuditError::NotIncluded`].
     pub fn includes(&self, entry: &SaltedEntry, path: &[[u8; 32]]) -> Result<(), AuditError> {
         let (leaf, seq) = (entry.leaf(), entry.entry().seq);
-        verify_inclusion(leaf.as_bytes(), seq, self.size, path, self.root.as_bytes()).map_err(AuditError::not_included)
-    }
-}
-
-/// The newest checkpoint of a log that somebody has seen: what notices that a log was rolled back or forked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Witnessed {
-    newest: Checkpoint,
-}
-
-impl Witnessed {
-    /// Starts with the first checkpoint seen.
-    #[must_use]
-    pub const fn new(first: Checkpoint) -> Self {
-        Self { newest: first }
+        let LogState { size, root } = &self.state;
+        verify_inclusion(leaf.as_bytes(), seq, *size, path, root.as_bytes()).map_err(AuditError::not_included)
     }
 
-    /// The newest checkpoint seen.
-    #[must_use]
-    pub const fn newest(&self) -> &Checkpoint {
-        &self.newest
-    }
-
-    /// Takes a later checkpoint, which `path` must prove to continue the newest one seen; the path is empty at equal
-    /// size, and after an empty log.
-    ///
-    /// # Errors
-    /// [`AuditError::Rejected`] for another log, [`AuditError::Rollback`], [`AuditError::Fork`],
-    /// [`AuditError::Inconsistent`]. What was seen before stays.
-    pub fn observe(&mut self, checkpoint: Checkpoint, path: &[[u8; 32]]) -> Result<(), AuditError> {
-        let (old, new) = (&self.newest, &checkpoint);
-        if new.log != old.log {
-            return Err(AuditError::Rejected);
-        }
-        if new.size < old.size {
-            return Err(AuditError::Rollback { seen: old.size, got: new.size });
-        }
-        if new.size == old.size {
-            if new.root != old.root {
-                return Err(AuditError::Fork { size: new.size });
-            }
-        } else if old.size == 0 {
-            // Every log continues the empty one; RFC 9162 has no proof for it.
-            if !path.is_empty() {
-                return Err(AuditError::Inconsistent);
-            }
-        } else {
-            verify_consistency(old.size, new.size, old.root.as_bytes(), new.root.as_bytes(), path)
-                .map_err(|_| AuditError::Inconsistent)?;
-        }
-        self.newest = checkpoint;
-        Ok(())
+    /// Verifies that the entries `start..end`, whose leaves make the root `part`, are in this log.
+    pub(crate) fn includes_part(
+        &self,
+        start: u64,
+        end: u64,
+        part: &Digest,
+        path: &[[u8; 32]],
+    ) -> Result<(), AuditError> {
+        let LogState { size, root } = &self.state;
+        verify_subtree_consistency(start, end, *size, part.as_bytes(), root.as_bytes(), path)
+            .map_err(AuditError::not_included)
     }
 }
 

@@ -8,7 +8,8 @@ use crate::AuditError;
 /// ```cddl
 /// entry = { 1: 1, 2: seq: uint, 3: time, 4: kind, 5: party: tstr / null, ? 6: purpose: tstr, ? 7: action: uint, ? 8: basis: uint,
 ///           ? 9: ground: uint, ? 10: released: [* tstr], ? 11: withheld: [* [tstr, reason: uint]], ? 12: determining: [* tstr],
-///           ? 13: obligations: uint, 14: policy: bytes32, ? 15: receipt: bytes32, ? 16: refusal: uint, ? 17: host-notice: bytes32 }
+///           ? 13: obligations: uint, 14: policy: bytes32, ? 15: receipt: bytes32, ? 16: refusal: uint, ? 17: host-notice: bytes32,
+///           ? 18: recipient: tstr, ? 19: assurance: uint, ? 20: conditions: [* tstr], ? 21: all: true }
 /// ```
 ///
 /// [`Entry::new`] sets what every entry has; the rest is public and optional, and an empty list is left out.
@@ -46,6 +47,14 @@ pub struct Entry {
     pub refusal: Option<u64>,
     /// The host's notice it was made from, by its digest.
     pub host_notice: Option<Digest>,
+    /// Whom the fields were to be passed on to.
+    pub recipient: Option<String>,
+    /// How strongly the asker was authenticated; none is 0.
+    pub assurance: Option<u64>,
+    /// Which conditions the agent vouched for.
+    pub conditions: Vec<String>,
+    /// Whether all permitted fields were asked for, not a list.
+    pub all: bool,
 }
 
 /// What kind of thing an entry tells of.
@@ -89,13 +98,17 @@ impl Entry {
             receipt: None,
             refusal: None,
             host_notice: None,
+            recipient: None,
+            assurance: None,
+            conditions: Vec::new(),
+            all: false,
         }
     }
 
     /// Its deterministic CBOR.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(256);
         writer.map(|map| {
             map.int(1, |w| {
                 w.uint(1);
@@ -166,6 +179,24 @@ impl Entry {
                     w.bytes(notice.as_bytes());
                 });
             }
+            if let Some(recipient) = &self.recipient {
+                map.int(18, |w| {
+                    w.text(recipient);
+                });
+            }
+            if let Some(assurance) = self.assurance {
+                map.int(19, |w| {
+                    w.uint(assurance);
+                });
+            }
+            if !self.conditions.is_empty() {
+                map.int(20, |w| names(w, &self.conditions));
+            }
+            if self.all {
+                map.int(21, |w| {
+                    w.bool(true);
+                });
+            }
         });
         writer.into_vec()
     }
@@ -194,7 +225,7 @@ impl Entry {
             time,
             kind,
             party,
-            purpose: fields.optional(6)?.map(|item| item.as_str().map(str::to_owned).ok_or(())).transpose().ok()?,
+            purpose: text(fields.optional(6)?)?,
             action: number(fields.optional(7)?)?,
             basis: number(fields.optional(8)?)?,
             ground: number(fields.optional(9)?)?,
@@ -209,6 +240,13 @@ impl Entry {
             receipt: digest(fields.optional(15)?)?,
             refusal: number(fields.optional(16)?)?,
             host_notice: digest(fields.optional(17)?)?,
+            recipient: text(fields.optional(18)?)?,
+            assurance: number(fields.optional(19)?)?,
+            conditions: list(fields.optional(20)?, |item| item.as_str().map(str::to_owned))?,
+            all: match fields.optional(21)? {
+                None => false,
+                Some(item) => item.as_bool().filter(|all| *all)?,
+            },
         };
         fields.finish()?;
         Some(entry)
@@ -246,6 +284,13 @@ fn names(writer: &mut Writer, names: &[String]) {
     writer.array(names.len());
     for name in names {
         writer.text(name);
+    }
+}
+
+fn text(item: Option<Item<'_>>) -> Option<Option<String>> {
+    match item {
+        None => Some(None),
+        Some(item) => Some(Some(item.as_str()?.to_owned())),
     }
 }
 

@@ -23,10 +23,13 @@
 //!
 //! # Roles, and the life of a log
 //!
-//! The agent appends and signs; the host keeps each [`SaltedEntry`] sealed as a record. Whoever was shown a checkpoint
-//! keeps it in a [`Witnessed`], and notices a later log that doesn't continue it. An entry can be erased: its salted leaf
-//! stays, so the log remains verifiable and says nothing of what was erased. [`Log::export`] makes one file that verifies
-//! alone.
+//! The agent appends and signs; the host keeps each [`SaltedEntry`] sealed as a record. An entry can be erased: its salted
+//! leaf stays, so the log remains verifiable and says nothing of what was erased. [`Log::export`] makes one file that
+//! verifies alone, [`Log::excerpt`] one of some entries.
+//!
+//! Both sides sign receipts ([`sign_receipt`], [`acknowledge_receipt`]), and each tells the other what its log was. Whoever
+//! was shown a checkpoint or a receipt keeps that in a [`Witnessed`] and notices a later log that doesn't continue it; two
+//! that contradict each other ([`Vouched::contradicts`]) prove to anyone that the log was forked.
 //!
 //! # What must never be reused
 //!
@@ -45,8 +48,13 @@ mod entry;
 mod error;
 mod export;
 mod log;
+mod receipt;
+mod witness;
 
-pub use checkpoint::{Checkpoint, Witnessed};
+pub use checkpoint::Checkpoint;
 pub use entry::{Entry, EntryKind};
 pub use error::AuditError;
+pub use export::Excerpt;
 pub use log::{Log, LogId, Row, SaltedEntry};
+pub use receipt::{SignedReceipt, acknowledge_receipt, sign_receipt};
+pub use witness::{LogState, Vouched, Witnessed};

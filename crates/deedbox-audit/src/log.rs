@@ -1,4 +1,5 @@
-use core::fmt;
+use core::{fmt, ops::Range};
+use std::sync::Arc;
 
 use deedbox_cose::{Signer, VerifyKey};
 use deedbox_crypto::hash::sha256_parts;
@@ -6,7 +7,7 @@ use deedbox_merkle::Tree;
 use deedbox_model::{Digest, Timestamp};
 use rand_core::CryptoRng;
 
-use crate::{AuditError, Checkpoint, Entry, entry::MAX_ENTRY};
+use crate::{AuditError, Checkpoint, Entry, LogState, entry::MAX_ENTRY};
 
 /// Names a log: 16 random bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,18 +34,22 @@ impl LogId {
     }
 }
 
-/// An entry with the salt that hides it: the data of a leaf, `salt ‖ entry`, sealed together as one record.
+/// An entry with the salt that hides it: the data of a leaf, `salt ‖ entry`, sealed together as one record. Clones share
+/// it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SaltedEntry {
+pub struct SaltedEntry(Arc<Salted>);
+
+#[derive(PartialEq, Eq)]
+struct Salted {
     bytes: Vec<u8>,
     entry: Entry,
 }
 
 impl SaltedEntry {
     fn seal(entry: Entry, salt: &[u8; SALT_LEN]) -> Self {
-        let mut bytes = salt.to_vec();
-        bytes.extend_from_slice(&entry.to_bytes());
-        Self { bytes, entry }
+        let encoded = entry.to_bytes();
+        let bytes = [salt.as_slice(), &encoded].concat();
+        Self(Arc::new(Salted { bytes, entry }))
     }
 
     /// Reads `salt ‖ entry`.
@@ -56,39 +61,38 @@ impl SaltedEntry {
         if entry.len() > MAX_ENTRY {
             return Err(AuditError::Malformed);
         }
-        Ok(Self { bytes: bytes.to_vec(), entry: Entry::parse(entry)? })
+        Ok(Self(Arc::new(Salted { bytes: bytes.to_vec(), entry: Entry::parse(entry)? })))
     }
 
     /// `salt ‖ entry`, as it is stored and hashed.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The entry.
     #[must_use]
     pub fn entry(&self) -> &Entry {
-        &self.entry
+        &self.0.entry
     }
 
     /// Its leaf in the tree: SHA-256(00 ‖ salt ‖ entry), RFC 9162 §2.1.1.
     #[must_use]
     pub fn leaf(&self) -> Digest {
-        Digest::from_bytes(sha256_parts(&[&[0], &self.bytes]))
+        Digest::from_bytes(sha256_parts(&[&[0], &self.0.bytes]))
     }
 }
 
 /// Prints its number only: a log tells who knows what of a person.
 impl fmt::Debug for SaltedEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SaltedEntry").field("seq", &self.entry.seq).finish_non_exhaustive()
+        f.debug_struct("SaltedEntry").field("seq", &self.0.entry.seq).finish_non_exhaustive()
     }
 }
 
 /// One row of a log: an entry, or what is left of an erased one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "there is no third: an entry is there or erased")]
-#[expect(clippy::large_enum_variant, reason = "nearly all rows are kept")]
 pub enum Row {
     /// The entry is erased; its leaf keeps the log verifiable.
     Erased(Digest),
@@ -132,7 +136,7 @@ impl Log {
         let mut log = Self::new(id);
         for row in rows {
             let seq = log.len();
-            if matches!(&row, Row::Kept(entry) if entry.entry.seq != seq) {
+            if matches!(&row, Row::Kept(entry) if entry.entry().seq != seq) {
                 return Err(AuditError::Gap { seq });
             }
             log.push(row);
@@ -164,6 +168,12 @@ impl Log {
         Digest::from_bytes(self.tree.root())
     }
 
+    /// What a checkpoint or a receipt says of it now.
+    #[must_use]
+    pub fn state(&self) -> LogState {
+        LogState { size: self.len(), root: self.root() }
+    }
+
     /// All rows, oldest first.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
@@ -193,7 +203,7 @@ impl Log {
     /// # Errors
     /// [`AuditError::Rejected`] when the signer can't sign.
     pub fn checkpoint(&self, signer: &impl Signer, now: Timestamp) -> Result<Vec<u8>, AuditError> {
-        Checkpoint::sign(self.id, self.len(), self.root(), now, signer)
+        Checkpoint::sign(self.id, self.state(), now, signer)
     }
 
     /// Whether `checkpoint` describes exactly this log.
@@ -246,6 +256,36 @@ impl Log {
     /// missing at the end, [`AuditError::Fork`] when the rows are not those that were signed.
     pub fn import(bytes: &[u8], key: &VerifyKey) -> Result<(Self, Checkpoint), AuditError> {
         crate::export::read(bytes, key)
+    }
+
+    /// The entries `range` as one file that verifies alone: those that `is_shown` as they are, of the others only the leaf.
+    ///
+    /// The range must be a subtree: its start is 0, or a multiple of the least power of two that is not below its length.
+    ///
+    /// # Errors
+    /// [`AuditError::NotIncluded`] for another range or an empty one, [`AuditError::Rejected`] when the signer can't sign.
+    pub fn excerpt(
+        &self,
+        range: Range<u64>,
+        is_shown: impl Fn(&Entry) -> bool,
+        signer: &impl Signer,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, AuditError> {
+        if range.is_empty() {
+            return Err(AuditError::NotIncluded);
+        }
+        let path = self.tree.subtree_consistency(range.start, range.end).map_err(AuditError::not_included)?;
+        let checkpoint = self.checkpoint(signer, now)?;
+        let places = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        let rows = places.and_then(|(start, end)| self.rows.get(start..end)).ok_or(AuditError::NotIncluded)?;
+        let rows: Vec<Row> = rows
+            .iter()
+            .map(|row| match row {
+                Row::Kept(entry) if !is_shown(entry.entry()) => Row::Erased(entry.leaf()),
+                row => row.clone(),
+            })
+            .collect();
+        Ok(crate::export::write_excerpt(self.id, range, &path, &rows, &checkpoint))
     }
 
     fn push(&mut self, row: Row) {

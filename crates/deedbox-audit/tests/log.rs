@@ -1,7 +1,7 @@
 //! A log keeps its promises: entries come back, nothing can be dropped, moved, edited or repeated unnoticed, an erased entry
 //! leaves it verifiable, and two histories prove a fork.
 
-use deedbox_audit::{AuditError, Checkpoint, Entry, EntryKind, Log, LogId, Row, SaltedEntry, Witnessed};
+use deedbox_audit::{AuditError, Checkpoint, Entry, EntryKind, Excerpt, Log, LogId, Row, SaltedEntry, Witnessed};
 use deedbox_cose::{LocalSigner, Signer as _};
 use deedbox_model::{Digest, Timestamp};
 use deedbox_testkit::rng::SeededRng;
@@ -122,6 +122,8 @@ fn a_witness_notices_rollback_fork_and_another_history() {
     let four = verified(&log, &signer);
     assert_eq!(witness.observe(four.clone(), &[]), Err(AuditError::Inconsistent));
     witness.observe(four.clone(), &path).unwrap();
+    assert_eq!(witness.observe(four.clone(), &path), Err(AuditError::Inconsistent));
+    witness.observe(four.clone(), &[]).unwrap();
     assert_eq!(witness.observe(three, &[]), Err(AuditError::Rollback { seen: 4, got: 3 }));
     let mut other = Log::new(log.id());
     for n in 0..5 {
@@ -132,7 +134,62 @@ fn a_witness_notices_rollback_fork_and_another_history() {
     }
     let path = other.prove_consistency(4).unwrap();
     assert_eq!(witness.observe(verified(&other, &signer), &path), Err(AuditError::Inconsistent));
-    assert_eq!(witness.newest(), &four);
+    assert_eq!(witness.newest(), &four.vouched());
+}
+
+/// Whether `range` is a subtree, by the words of the design: its start is 0, or a multiple of the least power of two that is
+/// not below its length.
+fn is_subtree(range: &std::ops::Range<u64>) -> bool {
+    range.start < range.end
+        && (range.start == 0 || range.start.is_multiple_of((range.end - range.start).next_power_of_two()))
+}
+
+#[test]
+fn an_excerpt_verifies_alone_exactly_for_subtrees() {
+    let (mut log, signer, _) = log(13, 8);
+    log.erase(5);
+    let checkpoint = verified(&log, &signer);
+    for start in 0..14 {
+        for end in 0..15 {
+            let range = start..end;
+            let excerpt = log.excerpt(range.clone(), |entry| entry.seq % 3 != 1, &signer, NOW);
+            if !is_subtree(&range) || end > 13 {
+                assert_eq!(excerpt, Err(AuditError::NotIncluded), "{range:?}");
+                continue;
+            }
+            let excerpt = excerpt.unwrap();
+            let read = Excerpt::verify(&excerpt, signer.public()).unwrap();
+            assert_eq!((read.start(), read.checkpoint()), (start, &checkpoint));
+            for (seq, row) in (start..).zip(read.rows()) {
+                let is_shown = seq % 3 != 1 && seq != 5;
+                assert_eq!(matches!(row, Row::Kept(entry) if entry.entry().seq == seq), is_shown);
+                let name = format!("patient.name-{seq}");
+                let tells = excerpt.windows(name.len()).any(|window| window == name.as_bytes());
+                // 1 begins the names of ten to twelve.
+                assert!(tells == is_shown || seq == 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_altered_byte_of_an_excerpt_is_refused() {
+    let (log, signer, _) = log(7, 9);
+    let excerpt = log.excerpt(2..4, |_| true, &signer, NOW).unwrap();
+    Excerpt::verify(&excerpt, signer.public()).unwrap();
+    for at in 0..excerpt.len() {
+        for bit in [0x01, 0x80] {
+            let mut altered = excerpt.clone();
+            altered[at] ^= bit;
+            assert!(Excerpt::verify(&altered, signer.public()).is_err(), "byte {at}");
+        }
+        assert!(Excerpt::verify(&excerpt[..at], signer.public()).is_err(), "length {at}");
+    }
+    let stranger = LocalSigner::generate(&mut SeededRng::new(99));
+    assert_eq!(Excerpt::verify(&excerpt, stranger.public()).unwrap_err(), AuditError::Rejected);
+    let whole = log.export(&signer, NOW).unwrap();
+    assert_eq!(Excerpt::verify(&whole, signer.public()), Err(AuditError::Malformed));
+    assert_eq!(Log::import(&excerpt, signer.public()).unwrap_err(), AuditError::Malformed);
 }
 
 #[test]
@@ -157,13 +214,15 @@ fn entries() -> impl Strategy<Value = Entry> {
     let who = (proptest::option::of("[a-z]{1,8}"), proptest::option::of("[a-z]{1,8}"));
     let numbers = (number(), number(), number(), number(), number());
     let lists = (names(), names(), proptest::collection::vec(("[a-z]{1,4}", any::<u64>()), 0..3));
-    (who, numbers, lists, (digest(), digest()), any::<u32>()).prop_map(|(who, numbers, lists, digests, time)| {
+    let facts = (proptest::option::of("[a-z]{1,8}"), number(), names(), any::<bool>());
+    (who, numbers, lists, (digest(), digest(), facts), any::<u32>()).prop_map(|(who, numbers, lists, digests, time)| {
         let time = Timestamp::from_secs(time.into());
         let mut entry = Entry::new(time, EntryKind::Alarm, who.0.as_deref(), Digest::from_bytes([1; 32]));
         entry.purpose = who.1;
         (entry.action, entry.basis, entry.ground, entry.obligations, entry.refusal) = numbers;
         (entry.released, entry.determining, entry.withheld) = lists;
-        (entry.receipt, entry.host_notice) = digests;
+        (entry.receipt, entry.host_notice) = (digests.0, digests.1);
+        (entry.recipient, entry.assurance, entry.conditions, entry.all) = digests.2;
         entry
     })
 }
