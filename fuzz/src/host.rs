@@ -1,5 +1,5 @@
 //! `deedbox-host`.
-#![expect(clippy::unwrap_used, reason = "a fuzz body fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a fuzz body fails by panicking")]
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -101,7 +101,11 @@ pub fn host_feed(data: &[u8]) {
                 heads.push(head);
             }
             2..=4 => {
-                let next = [State::Active, State::Paused, State::Revoked][usize::from(op % 8 - 2)];
+                let next = match op % 8 {
+                    2 => State::Active,
+                    3 => State::Paused,
+                    _ => State::Revoked,
+                };
                 let body = wire::uint_to_bytes(next.number().into());
                 let done = ask(true, Method::Patch, &format!("/v1/stores/{S}/capabilities/{GUEST}"), &body);
                 assert!(done.is_ok() == (state != State::Revoked || next == State::Revoked), "revoked is final");
@@ -146,7 +150,7 @@ pub fn host_feed(data: &[u8]) {
                     (Poll::Pending, State::Active) => assert!(newest <= *last, "an event is missed"),
                     (Poll::Ready(Some(Event::End(End::Paused))), State::Paused)
                     | (Poll::Ready(Some(Event::End(End::Revoked))), State::Revoked) => {
-                        assert!(matches!(block_on(open.next()), None));
+                        assert!(block_on(open.next()).is_none());
                         feed = None;
                     }
                     (told, state) => panic!("{told:?} while {state:?}"),
