@@ -61,6 +61,9 @@ pub enum HostError {
     /// Unknown store, unknown capability, bad proof: which of them is not told.
     #[error("not authenticated")]
     Unauthenticated,
+    /// The host cannot be reached, or answers as none does. Said by clients only: try again later.
+    #[error("the host cannot be reached")]
+    Unreachable,
     /// The blob has another length than the caller thinks.
     #[error("the blob has {have} bytes")]
     WrongOffset {
@@ -68,6 +71,28 @@ pub enum HostError {
         have: u64,
     },
 }
+
+/// Every code, in the order of variants.
+#[cfg(feature = "problem")]
+pub(crate) const CODES: &[&str] = &[
+    "ClockSkew",
+    "Conflict",
+    "Expired",
+    "HeadMismatch",
+    "Malformed",
+    "NotFound",
+    "NotPermitted",
+    "NotYet",
+    "OverQuota",
+    "Paused",
+    "Revoked",
+    "Storage",
+    "TooLarge",
+    "TooMany",
+    "Unauthenticated",
+    "Unreachable",
+    "WrongOffset",
+];
 
 impl HostError {
     /// The variant's name: stable, and all a host tells a stranger.
@@ -89,6 +114,7 @@ impl HostError {
             Self::TooLarge { .. } => "TooLarge",
             Self::TooMany { .. } => "TooMany",
             Self::Unauthenticated => "Unauthenticated",
+            Self::Unreachable => "Unreachable",
             Self::WrongOffset { .. } => "WrongOffset",
         }
     }
@@ -103,7 +129,7 @@ impl HostError {
             Self::HeadMismatch | Self::Malformed => 400,
             Self::NotFound => 404,
             Self::OverQuota(_) => 507,
-            Self::Storage(_) => 503,
+            Self::Storage(_) | Self::Unreachable => 503,
             Self::TooLarge { .. } => 413,
             Self::TooMany { .. } => 429,
         }
@@ -113,7 +139,7 @@ impl HostError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::TooMany { .. } => true,
+            Self::TooMany { .. } | Self::Unreachable => true,
             Self::Storage(error) => error.is_retryable(),
             _ => false,
         }

@@ -57,7 +57,8 @@
 //!
 //! # Features
 //!
-//! None yet.
+//! - `http`: an axum router, server-sent events and an OpenAPI description, `router` and `openapi`
+//! - `problem`: what HTTP clients and servers share: errors as problem details, proofs as a header
 //!
 //! Requests, bodies, checks and codes are specified in `docs/format/host.md`.
 
@@ -71,6 +72,11 @@ mod clock;
 mod config;
 mod error;
 mod feed;
+#[cfg(feature = "http")]
+mod http;
+mod meter;
+#[cfg(feature = "problem")]
+mod problem;
 mod quota;
 mod request;
 mod service;
@@ -80,5 +86,10 @@ pub use clock::Clock;
 pub use config::{Admission, Config, Rate};
 pub use error::HostError;
 pub use feed::{End, Event, Feed};
+#[cfg(feature = "http")]
+pub use http::{openapi, router};
+pub use meter::{Meters, Sums, UsageClass, UsageEvent, UsageSink};
+#[cfg(feature = "problem")]
+pub use problem::{BLOB_LENGTH, BLOB_SEALED, PROBLEM, authorization, proof_of};
 pub use request::{BlobPlace, ByteRange, Method, Reply, Request, cursor_to_hex};
 pub use service::{Admitted, Fault, Host, Notice, Report, Swept};

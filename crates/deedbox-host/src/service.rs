@@ -11,6 +11,7 @@ use crate::clock::{Clock, Steady};
 use crate::config::{Admission, Config, Rate};
 use crate::error::HostError;
 use crate::feed::Signals;
+use crate::meter::{UsageClass, UsageEvent, UsageSink};
 use crate::proof::{Claims, MAX_SKEW_SECS, Proof};
 use crate::quota::Buckets;
 use crate::request::{Reply, Request, Resource, Route};
@@ -39,6 +40,7 @@ pub struct Host<S, C> {
     calls: Buckets<(StoreId, CapabilityId)>,
     header_reads: Buckets<StoreId>,
     signals: Arc<Signals>,
+    sink: Option<Arc<dyn UsageSink>>,
 }
 
 impl<S, C> std::fmt::Debug for Host<S, C> {
@@ -85,7 +87,19 @@ impl<S: Storage, C: Clock> Host<S, C> {
             calls: Buckets::new(),
             header_reads: Buckets::new(),
             signals: Arc::default(),
+            sink: None,
         }
+    }
+
+    /// With somebody who takes usage events.
+    #[must_use]
+    pub fn with_sink(self, sink: Arc<dyn UsageSink>) -> Self {
+        Self { sink: Some(sink), ..self }
+    }
+
+    /// Most bytes of a request's body.
+    pub const fn body_limit(&self) -> u64 {
+        self.config.commit_len
     }
 
     /// The storage, for the embedder's own work: back-ups, checks.
@@ -136,8 +150,20 @@ impl<S: Storage, C: Clock> Host<S, C> {
             Route::Header(s) => self.read_header(s).await,
             Route::Of(name, resource) => {
                 let caller = self.authenticate(&request, name).await?;
-                self.serve(&caller, &request, resource).await
+                let reply = self.serve(&caller, &request, resource).await?;
+                if let Some(class) = class(resource) {
+                    let bytes = request.body.len().saturating_add(reply.body.len());
+                    self.charge(&caller.capability, class, caller.now, bytes);
+                }
+                Ok(reply)
             }
+        }
+    }
+
+    fn charge(&self, capability: &Capability, class: UsageClass, now: Timestamp, bytes: usize) {
+        if let (Some(sink), Some(meter)) = (&self.sink, capability.meter) {
+            let day = now.secs().checked_div(86_400).unwrap_or(0);
+            sink.record(UsageEvent::new(meter, day, class, u64::try_from(bytes).unwrap_or(u64::MAX)));
         }
     }
 
@@ -290,6 +316,25 @@ impl<S: Storage, C: Clock> Host<S, C> {
         // the refusal stands, whether or not there is room for its notice
         let _ = self.notify(caller, &what).await;
         error
+    }
+}
+
+/// What a request is charged as; managing is the person's own.
+const fn class(resource: Resource) -> Option<UsageClass> {
+    match resource {
+        Resource::Blob(..) => Some(UsageClass::Blob),
+        Resource::Commit => Some(UsageClass::Commit),
+        Resource::Feed(_) => Some(UsageClass::Feed),
+        Resource::Mail(_) | Resource::MailAck(..) | Resource::MailList(..) => Some(UsageClass::Mail),
+        Resource::Changes(..) | Resource::Heads(..) | Resource::Leaves(_) | Resource::Objects(_) => {
+            Some(UsageClass::Read)
+        }
+        Resource::Alias(_)
+        | Resource::Capabilities
+        | Resource::Capability(_)
+        | Resource::Purge
+        | Resource::Share(_)
+        | Resource::Usage => None,
     }
 }
 

@@ -11,7 +11,12 @@
 //! # let _ = host;
 //! ```
 
-pub use deedbox_host::{Admission, Admitted, Clock, Config, Host, HostError, Method, Rate, Reply, Request};
+pub use deedbox_host::{
+    Admission, Admitted, ByteRange, Clock, Config, End, Event, Fault, Feed, Host, HostError, Meters, Method, Rate,
+    Reply, Report, Request, Swept, UsageClass, UsageEvent, UsageSink,
+};
+#[cfg(feature = "http")]
+pub use deedbox_host::{openapi, router};
 #[cfg(feature = "sqlite")]
 pub use deedbox_store::SqliteStorage;
 pub use deedbox_store::{MemoryStorage, Storage, StorageError};

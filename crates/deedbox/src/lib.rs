@@ -9,6 +9,8 @@ mod error;
 pub mod exchange;
 #[cfg(feature = "host")]
 pub mod host;
+#[cfg(feature = "http-client")]
+mod http;
 #[cfg(feature = "person")]
 pub mod person;
 #[cfg(feature = "provider")]
@@ -24,6 +26,8 @@ mod system;
 pub use client::{HostClient, LocalHost};
 #[cfg(feature = "person")]
 pub use error::PersonError;
+#[cfg(feature = "http-client")]
+pub use http::HttpHost;
 
 /// The parts, for whoever needs more of them than the facade shows.
 pub mod parts {

@@ -83,7 +83,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
             self.end_blob(caller, b).await?;
         }
         let blob = storage.blob(s, b).await.map_err(HostError::of_storage)?.ok_or(HostError::NotFound)?;
-        Ok(Reply { blob: Some(place(blob.len, blob)), ..Reply::done() })
+        Ok(Reply { blob: Some(place(0, blob)), ..Reply::done() })
     }
 
     /// Notes when a blob began, so that it can lapse; durable before its first byte is.

@@ -11,6 +11,7 @@ use crate::capability::{Ops, Scope};
 use crate::clock::Clock;
 use crate::error::HostError;
 use crate::feed::{End, Event, Feed};
+use crate::meter::UsageClass;
 use crate::request::{Request, Resource, Route};
 
 impl<S: Storage, C: Clock> Host<S, C> {
@@ -34,6 +35,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
             return Err(self.refuse(&caller, Some(Ops::READ), Some(d), HostError::TooMany { retry_after: 5 }).await);
         };
         self.deliver(&caller, Vec::new(), &given(Ops::READ, Some(d), 0, 0)).await?;
+        self.charge(&caller.capability, UsageClass::Feed, caller.now, 0);
         let (host, number) = (Arc::clone(self), place.number());
         let next = move |last| {
             let host = Arc::clone(&host);

@@ -1,0 +1,283 @@
+//! The host over HTTP: an axum router, problem details, server-sent events, an OpenAPI 3.1 description.
+//!
+//! Proofs come in the header `Authorization: Deedbox <hex>`; no key, proof or phrase ever stands in a URL. Requests are
+//! answered on tokio's blocking threads, since storages may block.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
+use deedbox_model::Seq;
+use deedbox_store::{Storage, StorageError};
+use futures_core::Stream;
+
+use crate::clock::Clock;
+use crate::error::HostError;
+use crate::feed::{Event, Feed};
+use crate::problem::{BLOB_LENGTH, BLOB_SEALED, PROBLEM, proof_of};
+use crate::request::{BlobPlace, ByteRange, Method, Reply, Request};
+use crate::service::Host;
+use crate::wire;
+
+mod openapi;
+
+pub use openapi::openapi;
+use openapi::{Entry, TABLE};
+
+/// Seconds that a request's body may take to arrive.
+const BODY_SECS: u64 = 60;
+
+/// Seconds after which a feed looks for what other processes did, and whether its time is over.
+const TICK_SECS: u64 = 5;
+
+struct Served<S, C> {
+    host: Arc<Host<S, C>>,
+    origin: String,
+}
+
+/// Routes to `host`, which clients address as `origin`: `https://host.example`, without a slash at its end. A proof for
+/// another origin is refused. Nested under a path, the origin has that path at its end.
+///
+/// Needs a tokio runtime with time. Before it goes down, call [`Host::close`]; otherwise open feeds hold up a graceful
+/// shutdown.
+pub fn router<S: Storage, C: Clock>(host: Arc<Host<S, C>>, origin: &str) -> Router {
+    let served = Arc::new(Served { host, origin: origin.to_owned() });
+    let mut router = Router::new();
+    for path in paths() {
+        let mut methods = MethodRouter::new();
+        for entry in TABLE.iter().filter(|entry| entry.path == path) {
+            let served = Arc::clone(&served);
+            let answer = move |request: axum::extract::Request| answer(Arc::clone(&served), entry, request);
+            methods = methods.merge(on(filter(entry.method), answer));
+        }
+        router = router.route(path, methods);
+    }
+    let document: Bytes = openapi().to_string().into();
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    router
+        .route("/v1/openapi.json", get(async move || (json, document)))
+        .route("/v1/health", get(async || StatusCode::NO_CONTENT))
+        .fallback(async || problem(&HostError::NotFound))
+        .method_not_allowed_fallback(async || problem(&HostError::NotFound))
+}
+
+/// Every path once, in the order of the table.
+fn paths() -> Vec<&'static str> {
+    let mut paths: Vec<&'static str> = TABLE.iter().map(|entry| entry.path).collect();
+    paths.dedup();
+    paths
+}
+
+const fn filter(method: Method) -> MethodFilter {
+    match method {
+        Method::Delete => MethodFilter::DELETE,
+        Method::Get => MethodFilter::GET,
+        Method::Head => MethodFilter::HEAD,
+        Method::Patch => MethodFilter::PATCH,
+        Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
+    }
+}
+
+/// What of a request is kept while it is answered.
+struct Held {
+    method: Method,
+    target: String,
+    body: Vec<u8>,
+    range: Option<ByteRange>,
+    proof: Option<Vec<u8>>,
+}
+
+impl Held {
+    fn as_request<'a>(&'a self, origin: &'a str) -> Request<'a> {
+        let (target, body, proof) = (&self.target, &self.body, self.proof.as_deref());
+        Request { method: self.method, origin, target, body, range: self.range, proof }
+    }
+}
+
+async fn answer<S: Storage, C: Clock>(
+    served: Arc<Served<S, C>>,
+    entry: &'static Entry,
+    request: axum::extract::Request,
+) -> Response {
+    let len = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
+    let answered = respond(served, entry, request).await;
+    let code = answered.as_ref().map_or_else(HostError::code, |_| "Done");
+    let response = answered.unwrap_or_else(|error| problem(&error));
+    // the route's pattern, never its ids
+    tracing::info!(
+        method = entry.method.as_str(),
+        route = entry.path,
+        status = response.status().as_u16(),
+        code,
+        request_len = len
+    );
+    response
+}
+
+async fn respond<S: Storage, C: Clock>(
+    served: Arc<Served<S, C>>,
+    entry: &'static Entry,
+    request: axum::extract::Request,
+) -> Result<Response, HostError> {
+    let (head, body) = request.into_parts();
+    if head.method.as_str() != entry.method.as_str() {
+        // the HEAD that axum answers wherever there is a GET
+        return Err(HostError::NotFound);
+    }
+    let target =
+        head.uri.path_and_query().map_or_else(|| head.uri.path().to_owned(), |target| target.as_str().to_owned());
+    let proof = match single(&head.headers, header::AUTHORIZATION)? {
+        Some(value) => Some(proof_of(value).ok_or(HostError::Unauthenticated)?),
+        None => None,
+    };
+    let range = range(entry.method, &head.headers)?;
+    let limit = served.host.body_limit();
+    let arrives = tokio::time::timeout(Duration::from_secs(BODY_SECS), collect(body, limit));
+    let body = arrives.await.map_err(|_| HostError::Malformed)??;
+    let held = Held { method: entry.method, target, body, range, proof };
+    if entry.is_feed() {
+        return feed(&served, &held, &head.headers).await;
+    }
+    let reply = blocking(async move { served.host.call(held.as_request(&served.origin)).await }).await?;
+    let wants_json = || single(&head.headers, header::ACCEPT).ok().flatten() == Some("application/json");
+    if entry.is_usage() && wants_json() {
+        return usage(&reply.body);
+    }
+    Ok(write(entry.method, reply))
+}
+
+/// Runs on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl Future<Output = Result<T, HostError>> + Send + 'static,
+) -> Result<T, HostError> {
+    let handle = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || handle.block_on(work)).await;
+    done.unwrap_or(Err(HostError::Storage(StorageError::Unavailable { retry: false })))
+}
+
+/// The value of a header that stands there once.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, HostError> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().map(|value| value.to_str().map_err(|_| HostError::Malformed)).transpose()?;
+    if values.next().is_some() { Err(HostError::Malformed) } else { Ok(value) }
+}
+
+fn range(method: Method, headers: &HeaderMap) -> Result<Option<ByteRange>, HostError> {
+    let parsed = if method == Method::Put {
+        let Some(value) = single(headers, header::CONTENT_RANGE)? else { return Ok(None) };
+        value.strip_prefix("bytes ").and_then(|value| value.strip_suffix("/*")).and_then(ByteRange::parse)
+    } else {
+        let Some(value) = single(headers, header::RANGE)? else { return Ok(None) };
+        value.strip_prefix("bytes=").and_then(ByteRange::parse)
+    };
+    parsed.map(Some).ok_or(HostError::Malformed)
+}
+
+async fn collect(body: Body, limit: u64) -> Result<Vec<u8>, HostError> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(more) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
+        let more = more.map_err(|_| HostError::Malformed)?;
+        let len = bytes.len().saturating_add(more.len());
+        if u64::try_from(len).map_or(true, |len| len > limit) {
+            return Err(HostError::TooLarge { limit });
+        }
+        bytes.extend_from_slice(&more);
+    }
+    Ok(bytes)
+}
+
+fn write(method: Method, reply: Reply) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let media = if reply.blob.is_some() { "application/octet-stream" } else { "application/cbor" };
+    if !reply.body.is_empty() || (reply.blob.is_some() && method == Method::Get) {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    }
+    if let Some(BlobPlace { first, len, sealed }) = reply.blob {
+        headers.insert(BLOB_LENGTH, HeaderValue::from(len));
+        headers.insert(BLOB_SEALED, HeaderValue::from_static(if sealed { "?1" } else { "?0" }));
+        let count = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
+        let last = first.saturating_add(count).checked_sub(1);
+        if let (206, Some(last)) = (reply.status, last)
+            && let Ok(value) = HeaderValue::try_from(format!("bytes {first}-{last}/{len}"))
+        {
+            headers.insert(header::CONTENT_RANGE, value);
+        }
+    }
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, headers, reply.body).into_response()
+}
+
+fn problem(error: &HostError) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Deedbox"));
+    }
+    if let HostError::TooMany { retry_after } = error {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after));
+    }
+    (status, headers, error.to_problem()).into_response()
+}
+
+fn usage(body: &[u8]) -> Result<Response, HostError> {
+    let usage = wire::usage_from_bytes(body).ok_or(HostError::Storage(StorageError::Corrupt))?;
+    let total = |total: deedbox_store::Total| serde_json::json!({ "count": total.count, "bytes": total.bytes });
+    let json = serde_json::json!({
+        "header": total(usage.header), "datasets": total(usage.datasets), "objects": total(usage.objects),
+        "mail": total(usage.mail), "blobs": total(usage.blobs), "rows": total(usage.rows),
+    });
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((headers, json.to_string()).into_response())
+}
+
+async fn feed<S: Storage, C: Clock>(
+    served: &Arc<Served<S, C>>,
+    held: &Held,
+    headers: &HeaderMap,
+) -> Result<Response, HostError> {
+    let after = single(headers, HeaderName::from_static("last-event-id"))?;
+    let after = after.map(|id| id.parse().map_err(|_| HostError::Malformed)).transpose()?.and_then(Seq::new);
+    let feed = served.host.feed(held.as_request(&served.origin), after).await?;
+    let tick = tokio::time::interval(Duration::from_secs(TICK_SECS));
+    let headers = [(header::CACHE_CONTROL, "no-store")];
+    Ok((headers, Sse::new(Told { feed, tick }).keep_alive(KeepAlive::default())).into_response())
+}
+
+/// A feed as server-sent events.
+struct Told {
+    feed: Feed,
+    tick: tokio::time::Interval,
+}
+
+impl Stream for Told {
+    type Item = Result<axum::response::sse::Event, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while self.tick.poll_tick(cx).is_ready() {
+            self.feed.recheck();
+        }
+        let event = axum::response::sse::Event::default();
+        Pin::new(&mut self.feed).poll_next(cx).map(|told| {
+            told.map(|told| {
+                Ok(match told {
+                    Event::Head(seq) => event.event("head").id(seq.get().to_string()).data(seq.get().to_string()),
+                    Event::End(end) => event.event("end").data(end.code()),
+                })
+            })
+        })
+    }
+}

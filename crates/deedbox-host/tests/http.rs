@@ -1,0 +1,283 @@
+//! The host over HTTP, spoken by hand over loopback: what goes through, what is refused and how, feeds until they end.
+
+#![cfg(feature = "http")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use deedbox_cbor::Writer;
+use deedbox_cose::{LocalSigner, Signer as _, sign1};
+use deedbox_host::capability::{Capability, Ops, Right, State, Target};
+use deedbox_host::proof::Claims;
+use deedbox_host::wire::{self, CommitBody, CreateBody, PartBody};
+use deedbox_host::{
+    Admission, ByteRange, Config, Host, HostError, Method, PROBLEM, Request, authorization, openapi, router,
+};
+use deedbox_model::{CapabilityId, DatasetId, Seq, StoreId, Timestamp};
+use deedbox_store::{MemoryStorage, Mode};
+use deedbox_testkit::rng::SeededRng;
+
+const ORIGIN: &str = "https://host.example";
+const S: StoreId = StoreId::from_bytes([0x51; 16]);
+const D: DatasetId = DatasetId::from_bytes([0xd1; 16]);
+const OWNER: CapabilityId = CapabilityId::from_bytes([0xc0; 16]);
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const BLOB: &str = "/v1/stores/51515151515151515151515151515151/blobs/b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1";
+
+type TestHost = Host<MemoryStorage, fn() -> Timestamp>;
+
+struct World {
+    host: Arc<TestHost>,
+    address: SocketAddr,
+    owner: LocalSigner,
+    // the server stops with it
+    _runtime: tokio::runtime::Runtime,
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines();
+        lines.find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name).map(|(_, value)| value))
+    }
+
+    fn error(&self) -> HostError {
+        assert_eq!(self.header("content-type"), Some(PROBLEM));
+        HostError::from_problem(&self.body)
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let mut config = Config::default();
+        config.admission = Admission::Open;
+        config.commit_len = 1 << 20;
+        let host = Arc::new(Host::new(MemoryStorage::new(), (|| NOW) as fn() -> Timestamp, config));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = router(Arc::clone(&host), ORIGIN);
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, routes).await.unwrap();
+        });
+        let owner = LocalSigner::generate(&mut SeededRng::new(7));
+        let world = Self { host, address, owner, _runtime: runtime };
+        let key = *world.owner.public().as_ed25519().unwrap().as_bytes();
+        let mut w = Writer::new();
+        w.array(7).text("deedbox-store").uint(1).bytes(S.as_bytes()).uint(1).uint(1).array(1).uint(0).bytes(&[0; 32]);
+        let body = CreateBody::new(S, w.as_slice(), OWNER, key).to_bytes();
+        assert_eq!(world.raw("POST", "/v1/stores", &[], &body).status, 201);
+        world
+    }
+
+    fn connect(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut head = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+        head.push_str(&format!("content-length: {}\r\n", body.len()));
+        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        stream.write_all(&[head.as_bytes(), b"\r\n", body].concat()).unwrap();
+        stream
+    }
+
+    fn raw(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut bytes = Vec::new();
+        self.connect(method, target, headers, body).read_to_end(&mut bytes).unwrap();
+        let at = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(bytes[..at].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head, body: bytes[at + 4..].to_vec() }
+    }
+
+    fn proof(&self, method: Method, target: &str, range: Option<&str>, body: &[u8]) -> String {
+        let range = range.map(|range| ByteRange::parse(range).unwrap());
+        let request = Request { method, origin: ORIGIN, target, body, range, proof: None };
+        authorization(&Claims::new(OWNER, request.hash(), NOW).sign(&self.owner).unwrap())
+    }
+
+    fn own(&self, method: Method, target: &str, range: Option<(&str, &str, &str)>, body: &[u8]) -> Answer {
+        let proof = self.proof(method, target, range.map(|(signed, ..)| signed), body);
+        let mut headers = vec![("authorization", proof.as_str())];
+        headers.extend(range.map(|(_, name, value)| (name, value)));
+        self.raw(method.as_str(), target, &headers, body)
+    }
+}
+
+#[test]
+fn a_signed_request_is_answered_and_any_other_refused_alike() {
+    let world = World::new();
+    let target = format!("/v1/stores/{S}/usage");
+    let answer = world.own(Method::Get, &target, None, b"");
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/cbor")));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert!(wire::usage_from_bytes(&answer.body).is_some());
+    let proof = world.proof(Method::Get, &target, None, b"");
+    let json = [("authorization", proof.as_str()), ("accept", "application/json")];
+    let json: serde_json::Value = serde_json::from_slice(&world.raw("GET", &target, &json, b"").body).unwrap();
+    assert_eq!(json["header"]["count"], 1);
+
+    let other = format!("/v1/stores/{}/usage", StoreId::from_bytes([9; 16]));
+    let elsewhere = world.proof(Method::Get, &other, None, b"");
+    let mut answers = Vec::new();
+    for (target, proof) in [(&target, ""), (&target, "Bearer 00"), (&target, &elsewhere), (&other, &elsewhere)] {
+        let headers = if proof.is_empty() { vec![] } else { vec![("authorization", proof)] };
+        let answer = world.raw("GET", target, &headers, b"");
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Deedbox")));
+        assert!(matches!(answer.error(), HostError::Unauthenticated));
+        answers.push(answer.body);
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "an unknown store and a bad proof look alike");
+}
+
+#[test]
+fn what_is_no_request_is_a_problem_with_a_code() {
+    let world = World::new();
+    let commit = format!("/v1/stores/{S}/commit");
+    for (method, target) in [
+        ("GET", "/"),
+        ("GET", "/v1/stores"),
+        ("PUT", "/v1/stores"),
+        ("OPTIONS", "/v1/stores"),
+        ("HEAD", "/v1/stores/x/header"),
+        ("GET", "/v1/stores/x/header"),
+        ("GET", "/v1/stores/../header"),
+        ("GET", "/v1/stores/%00/header"),
+        ("DELETE", &commit),
+        ("POST", &format!("{commit}/")),
+    ] {
+        let answer = world.raw(method, target, &[], b"");
+        assert_eq!(answer.status, 404, "{method} {target}");
+        assert!(method == "HEAD" || matches!(answer.error(), HostError::NotFound), "{method} {target}");
+    }
+    let large = vec![0; (1 << 20) + 1];
+    assert!(matches!(world.raw("POST", &commit, &[], &large[..1 << 20]).error(), HostError::Unauthenticated));
+    assert!(matches!(world.raw("POST", "/v1/stores", &[], b"\xff").error(), HostError::Malformed));
+    let answer = world.own(Method::Post, &commit, None, b"\xa0");
+    assert!(matches!(answer.error(), HostError::Malformed));
+    let twice = [("authorization", "Deedbox 00"), ("authorization", "Deedbox 00")];
+    assert!(matches!(world.raw("POST", &commit, &twice, b"").error(), HostError::Malformed));
+    for range in ["bytes=-5", "bytes=0-1,3-4", "items=0-1", "bytes=2-1"] {
+        assert!(matches!(world.raw("GET", BLOB, &[("range", range)], b"").error(), HostError::Malformed), "{range}");
+    }
+    // a body that says it is too long is refused before all of it was sent
+    let head = format!("POST {commit} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut stream = TcpStream::connect(world.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(format!("{:x}\r\n", large.len()).as_bytes()).unwrap();
+    let _ = stream.write_all(&large);
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    assert!(bytes.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&bytes[..40.min(bytes.len())]));
+    // half a request, and the host goes on
+    let mut half = TcpStream::connect(world.address).unwrap();
+    half.write_all(b"POST /v1/stores HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc").unwrap();
+    drop(half);
+    assert_eq!(world.raw("GET", "/v1/health", &[], b"").status, 204);
+}
+
+#[test]
+fn a_blob_goes_by_ranges() {
+    let world = World::new();
+    let put = world.own(Method::Put, BLOB, Some(("0-2", "content-range", "bytes 0-2/*")), b"abc");
+    assert_eq!(
+        (put.status, put.header("deedbox-blob-length"), put.header("deedbox-blob-sealed")),
+        (204, Some("3"), Some("?0"))
+    );
+    let again = world.own(Method::Put, BLOB, Some(("0-2", "content-range", "bytes 0-2/*")), b"abc");
+    assert!(matches!(again.error(), HostError::WrongOffset { have: 3 }));
+    let seal = world.own(Method::Put, &format!("{BLOB}?seal=3"), None, b"");
+    assert_eq!(seal.header("deedbox-blob-sealed"), Some("?1"));
+    let part = world.own(Method::Get, BLOB, Some(("1-", "range", "bytes=1-")), b"");
+    assert_eq!(
+        (part.status, part.header("content-range"), part.body.as_slice()),
+        (206, Some("bytes 1-2/3"), b"bc".as_slice())
+    );
+    let whole = world.own(Method::Get, BLOB, None, b"");
+    assert_eq!(
+        (whole.status, whole.header("content-type"), whole.body.as_slice()),
+        (200, Some("application/octet-stream"), b"abc".as_slice())
+    );
+    let head = world.own(Method::Head, BLOB, None, b"");
+    assert_eq!((head.status, head.header("deedbox-blob-length"), head.body.len()), (200, Some("3"), 0));
+    // a range that was not signed
+    let proof = world.proof(Method::Get, BLOB, None, b"");
+    let answer = world.raw("GET", BLOB, &[("authorization", &proof), ("range", "bytes=0-1")], b"");
+    assert!(matches!(answer.error(), HostError::Unauthenticated));
+}
+
+#[test]
+fn a_feed_tells_of_heads_and_ends_with_the_capability() {
+    let world = World::new();
+    let guest = LocalSigner::generate(&mut SeededRng::new(8));
+    let key = *guest.public().as_ed25519().unwrap().as_bytes();
+    let id = CapabilityId::from_bytes([0xc1; 16]);
+    let until = Timestamp::from_secs(NOW.secs() + 1_000);
+    let rights = vec![Right::new(Target::Dataset(D), Ops::READ)];
+    let capability = Capability::new(id, key, S.into(), rights, NOW, until).to_bytes();
+    let row = format!("/v1/stores/{S}/capabilities/{id}");
+    assert_eq!(world.own(Method::Put, &row, None, &capability).status, 201);
+
+    let target = format!("/v1/stores/{S}/datasets/{D}/feed");
+    let request = Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", range: None, proof: None };
+    let proof = authorization(&Claims::new(id, request.hash(), NOW).sign(&guest).unwrap());
+    let mut stream = world.connect("GET", &target, &[("authorization", &proof), ("last-event-id", "0")], b"");
+    let mut seen = String::new();
+    let mut until = |stream: &mut TcpStream, what: &str| {
+        let mut bytes = [0; 1_024];
+        while !seen.contains(what) {
+            let len = stream.read(&mut bytes).unwrap();
+            assert!(len > 0, "closed before {what}: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&bytes[..len]));
+        }
+    };
+    until(&mut stream, "text/event-stream");
+    let mut w = Writer::new();
+    w.map(|map| {
+        map.int(1, |w| S.encode(w)).int(2, |w| D.encode(w));
+        map.int(4, |w| {
+            w.null();
+        });
+        for key in [3, 6, 7, 9, 10] {
+            map.int(key, |w| {
+                w.uint(1);
+            });
+        }
+        for key in [5, 8] {
+            map.int(key, |w| {
+                w.bytes(&[8; 32]);
+            });
+        }
+    });
+    let head = sign1::document(&world.owner, b"deedbox/1 head\0", w.as_slice()).unwrap();
+    let part = PartBody::new(D, None, Seq::FIRST, &head, Mode::Next);
+    let commit = CommitBody::new(vec![part]).to_bytes();
+    assert_eq!(world.own(Method::Post, &format!("/v1/stores/{S}/commit"), None, &commit).status, 204);
+    until(&mut stream, "event: head\nid: 1\ndata: 1\n");
+    let revoked = wire::uint_to_bytes(State::Revoked.number().into());
+    assert_eq!(world.own(Method::Patch, &row, None, &revoked).status, 204);
+    until(&mut stream, "event: end\ndata: Revoked\n");
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    let answer = world.raw("GET", &target, &[("authorization", &proof)], b"");
+    assert!(matches!(answer.error(), HostError::Revoked));
+    world.host.close();
+}
+
+#[test]
+fn the_description_is_served() {
+    let answer = World::new().raw("GET", "/v1/openapi.json", &[], b"");
+    let served: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, served), (200, openapi()));
+}

@@ -1,0 +1,125 @@
+//! A person whose host is behind HTTP: the same life as with a host in the same process, and the same errors.
+
+#![cfg(all(feature = "http", feature = "http-client"))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+use std::sync::Arc;
+
+use deedbox::{
+    HostClient, HttpHost, LocalHost, PersonError,
+    host::{Admission, ByteRange, Config, Host, HostError, MemoryStorage, Method, Request, router, system_clock},
+    parts::{
+        host::proof::Claims,
+        model::{BlobId, CapabilityId, StoreId, Timestamp},
+    },
+    person::{Person, Secret},
+};
+use pollster::block_on;
+
+type TestHost = Host<MemoryStorage, fn() -> Timestamp>;
+
+const DOCUMENT: &[u8] =
+    br#"{"person": {"name": "Maren Holloway", "born": "1971-03-09"}, "health": {"allergy": "nuts"}}"#;
+
+fn host(admission: Admission) -> Arc<TestHost> {
+    let mut config = Config::default();
+    config.admission = admission;
+    Arc::new(Host::new(MemoryStorage::new(), system_clock as fn() -> Timestamp, config))
+}
+
+/// Serves on loopback until the runtime is dropped.
+fn serve(host: &Arc<TestHost>) -> (tokio::runtime::Runtime, HttpHost) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let routes = router(Arc::clone(host), &origin);
+    runtime.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        axum::serve(listener, routes).await.unwrap();
+    });
+    (runtime, HttpHost::new(&origin))
+}
+
+/// Makes a box, fills it, erases, opens it again, moves it; what is left of it, and the codes of what was refused.
+async fn life<A: HostClient + Clone, B: HostClient>(here: A, there: B, closed: A) -> (Vec<String>, Vec<String>) {
+    let (mut person, keepsake) = Person::create(here.clone(), "a passphrase").await.unwrap();
+    person.import(DOCUMENT, "myself").await.unwrap();
+    let allergy = person.values().unwrap().into_iter().find(|value| value.path.as_str().contains("allergy")).unwrap();
+    person.purge(&[allergy.path]).await.unwrap();
+    let locked = Person::locate(here.clone(), keepsake.store).await.unwrap();
+    let phrase = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
+    let opened = locked.unlock(&phrase, Some(&person.pins())).await.unwrap();
+    let moved = Person::import_bundle(there, &opened.export().unwrap(), &phrase).await.unwrap();
+    assert_eq!(moved.values().unwrap(), opened.values().unwrap());
+    let mut values: Vec<String> = moved.values().unwrap().iter().map(|value| value.path.as_str().to_owned()).collect();
+    values.sort();
+    let mut codes = Vec::new();
+    let refused = Person::create(closed, "a passphrase").await.err();
+    codes.push(refused.unwrap().code());
+    let again = Person::import_bundle(here.clone(), &opened.export().unwrap(), &phrase).await.err();
+    codes.push(again.unwrap().code());
+    let nobody = Person::locate(here, StoreId::from_bytes([9; 16])).await.err();
+    codes.push(nobody.unwrap().code());
+    (values, codes)
+}
+
+#[test]
+fn a_life_over_http_is_a_life_in_process() {
+    let hosts = || (host(Admission::Open), host(Admission::Open), host(Admission::Closed));
+    let (here, there, closed) = hosts();
+    let local = |host: &Arc<TestHost>| LocalHost::new(Arc::clone(host), "https://host.example");
+    let in_process = block_on(life(local(&here), local(&there), local(&closed)));
+    let (here, there, closed) = hosts();
+    let servers = [serve(&here), serve(&there), serve(&closed)];
+    let [here, there, closed] = servers.each_ref().map(|(_, client)| client.clone());
+    let over_http = block_on(life(here, there, closed));
+    assert_eq!(over_http, in_process);
+    assert_eq!(over_http.1[0], "Host.NotPermitted");
+    assert_eq!(over_http.0.len(), 2);
+}
+
+#[test]
+fn nobody_listening_is_unreachable() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let error = block_on(Person::create(HttpHost::new(&origin), "a passphrase")).err();
+    assert!(matches!(error, Some(PersonError::Host(HostError::Unreachable))));
+}
+
+#[test]
+fn a_blob_comes_back_by_ranges() {
+    use deedbox::parts::cose::{LocalSigner, Signer as _};
+    let host = host(Admission::Open);
+    let (_server, client) = serve(&host);
+    let owner = LocalSigner::generate(&mut deedbox_testkit::rng::SeededRng::new(1));
+    let (s, id) = (StoreId::from_bytes([1; 16]), CapabilityId::from_bytes([2; 16]));
+    let mut w = deedbox::parts::cbor::Writer::new();
+    w.array(7).text("deedbox-store").uint(1).bytes(s.as_bytes()).uint(1).uint(1).array(1).uint(0).bytes(&[0; 32]);
+    let key = *owner.public().as_ed25519().unwrap().as_bytes();
+    let new = deedbox::parts::host::wire::CreateBody::new(s, w.as_slice(), id, key).to_bytes();
+    let send = |method, target: &str, range: Option<&str>, body: &[u8]| {
+        let range = range.map(|range| ByteRange::parse(range).unwrap());
+        let request = Request { method, origin: client.origin(), target, body, range, proof: None };
+        let proof = Claims::new(id, request.hash(), system_clock()).sign(&owner).unwrap();
+        block_on(client.send(Request { proof: Some(&proof), ..request }))
+    };
+    send(Method::Post, "/v1/stores", None, &new).unwrap();
+    let target = format!("/v1/stores/{s}/blobs/{}", BlobId::from_bytes([3; 16]));
+    let local = |method, range: Option<&str>| {
+        let range = range.map(|range| ByteRange::parse(range).unwrap());
+        let request = Request { method, origin: client.origin(), target: &target, body: b"", range, proof: None };
+        let proof = Claims::new(id, request.hash(), system_clock()).sign(&owner).unwrap();
+        block_on(host.call(Request { proof: Some(&proof), ..request }))
+    };
+    send(Method::Put, &target, Some("0-4"), b"hello").unwrap();
+    let again = send(Method::Put, &target, None, b"hello");
+    assert!(matches!(again, Err(HostError::WrongOffset { have: 5 })));
+    send(Method::Put, &format!("{target}?seal=5"), None, b"").unwrap();
+    for (method, range) in
+        [(Method::Get, None), (Method::Get, Some("1-2")), (Method::Get, Some("3-")), (Method::Head, None)]
+    {
+        assert_eq!(send(method, &target, range, b"").unwrap(), local(method, range).unwrap());
+    }
+}
