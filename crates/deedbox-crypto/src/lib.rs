@@ -45,8 +45,8 @@
 //! # Features
 //!
 //! `std`; `seal` (AEAD, HKDF, HMAC, X25519, HPKE) and `password` (Argon2id) are on by default. `aws-lc` takes the AEAD from
-//! AWS-LC, with the same bytes. `es256`, `es384` verify ECDSA signatures of others. Without `std` the crate is `no_std` with
-//! `alloc`.
+//! AWS-LC, with the same bytes. `es256`, `es384` verify ECDSA signatures of others. `test-suites` adds AES-CCM and ECDH on
+//! P-256 for outside vectors, and nothing uses it under the facade. Without `std` the crate is `no_std` with `alloc`.
 //!
 //! Algorithms, labels, limits and errors are specified in `docs/format/crypto.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -67,6 +67,8 @@ pub mod kem;
 #[cfg(feature = "seal")]
 pub mod kex;
 pub mod label;
+#[cfg(feature = "test-suites")]
+pub mod outside;
 #[cfg(feature = "password")]
 pub mod password;
 pub mod secret;
