@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, convert::Infallible, path::Path};
 use deedbox_cose::LocalSigner;
 use deedbox_crypto::{secret::SecretBytes, sign::PublicKey};
 use deedbox_edhoc::{
-    ConnectionId, Credential, Ead, EdhocError, Failed, Form, IdCred, Initiator, Profile, Responder, Session, initiator,
-    responder,
+    ConnectionId, Credential, CredentialError, Ead, EdhocError, Failed, Form, IdCred, Initiator, Profile, Responder,
+    Session, StaticKey, initiator, responder,
 };
 use deedbox_testkit::rng::SeededRng;
 use rand_core::{TryCryptoRng, TryRng};
@@ -120,7 +120,9 @@ struct Negotiation {
     expect: String,
     error: Option<String>,
     wire: Option<String>,
-    requires: Vec<String>,
+    /// Features; the runner is built with all of them.
+    #[serde(rename = "requires")]
+    _requires: Vec<String>,
     #[serde(rename = "why")]
     _why: String,
 }
@@ -135,7 +137,9 @@ struct RetryCase {
     input: String,
     next: Option<Vec<i32>>,
     error: Option<String>,
-    requires: Vec<String>,
+    /// Features; the runner is built with all of them.
+    #[serde(rename = "requires")]
+    _requires: Vec<String>,
     #[serde(rename = "why")]
     _why: String,
 }
@@ -170,36 +174,32 @@ pub(crate) fn run_negative(file: &Path, report: &mut Report) {
         }
     }
     for case in &suite.negotiation {
-        match needs(&case.requires, &case.supported).or(base_need) {
+        match base_need {
             Some(need) => report.unsupported(&case.name, need),
             None => report.case(&case.name, || {
-                let result = profile(&case.supported, &[])
+                let result = profile(&suite.methods, &case.supported, &[])
                     .and_then(|profile| Responder::new(&profile).read_message_1(&bytes(&case.input)).map_err(told));
                 verdict(result.map(|_| ()), &case.expect, case.error.as_ref(), case.wire.as_ref())
             }),
         }
     }
     for case in &suite.retry {
-        match needs(&case.requires, &case.supported).or(base_need) {
+        match base_need {
             Some(need) => report.unsupported(&case.name, need),
-            None => report.case(&case.name, || judge_retry(case)),
+            None => report.case(&case.name, || judge_retry(&suite.methods, case)),
         }
     }
 }
 
-/// The feature that these need and that this version does not have.
+/// What these need and this version does not have.
 fn need(method: i32, suites: &[i32]) -> Option<&'static str> {
-    if suites.iter().any(|suite| ![-21, 4].contains(suite)) {
-        return Some("feature test-suites: suites 0, 2 and 3");
-    }
-    (method != 0).then_some("feature test-suites: methods 1 to 3")
-}
-
-fn needs(requires: &[String], supported: &[i32]) -> Option<&'static str> {
-    if requires.iter().any(|name| name == "test-suites") {
-        return Some("feature test-suites: suites 0, 2 and 3");
-    }
-    need(0, supported)
+    let fits = |suite: &i32| match suite {
+        0 | 4 => (0..=3).contains(&method),
+        2 | 3 => method == 3,
+        -21 => method == 0,
+        _ => false,
+    };
+    (!suites.iter().all(fits)).then_some("another suite, or another method of the suite")
 }
 
 /// What went wrong: the code, and what the peer is told.
@@ -225,8 +225,8 @@ fn secret(text: &str) -> Result<SecretBytes<32>, Told> {
     SecretBytes::try_from_slice(&bytes(text)).ok_or_else(|| broken("secret"))
 }
 
-fn profile(suites: &[i32], known_ead: &[i32]) -> Result<Profile, Told> {
-    let profile = Profile::production().with_known_ead(known_ead);
+fn profile(methods: &[i32], suites: &[i32], known_ead: &[i32]) -> Result<Profile, Told> {
+    let profile = Profile::production().with_methods(methods).with_known_ead(known_ead);
     profile.with_suites(suites).map_err(|error| (error.code().to_owned(), None))
 }
 
@@ -234,12 +234,20 @@ fn connection_id(text: &str) -> Result<ConnectionId, Told> {
     ConnectionId::new(&bytes(text)).ok_or_else(|| broken("connection id"))
 }
 
-fn credential(cred: &str, pk: &str, id: &str) -> Result<Credential, Told> {
-    let key = bytes(pk).as_slice().try_into().ok().and_then(|key| PublicKey::from_bytes(&key).ok());
-    let key = key.ok_or_else(|| ("Authentication".to_owned(), Some("016872656a6563746564".to_owned())))?;
-    Credential::with_key(&bytes(cred), key)
-        .and_then(|credential| credential.with_id(&bytes(id)))
-        .map_err(|error| (error.code().to_owned(), None))
+/// The credential of a peer that signs, or of one with a static key.
+fn credential(signs: bool, cred: &str, pk: &str, id: &str) -> Result<Credential, Told> {
+    let no_key = || ("Authentication".to_owned(), Some("016872656a6563746564".to_owned()));
+    let (cred, pk) = (bytes(cred), bytes(pk));
+    let credential = if signs {
+        let key = pk.as_slice().try_into().ok().and_then(|key| PublicKey::from_bytes(&key).ok());
+        Credential::with_key(&cred, key.ok_or_else(no_key)?)
+    } else {
+        Credential::with_static_key(&cred, &pk)
+    };
+    credential.and_then(|credential| credential.with_id(&bytes(id))).map_err(|error| match error {
+        CredentialError::Key => no_key(),
+        error => (error.code().to_owned(), None),
+    })
 }
 
 /// Short form iff the identifier is a kid.
@@ -278,22 +286,43 @@ impl TryRng for Given {
 
 impl TryCryptoRng for Given {}
 
+/// What a party authenticates with.
+enum Key {
+    Signs(Box<LocalSigner>),
+    Static(StaticKey),
+}
+
+fn key(signs: bool, sk: &str, pk: &str) -> Result<Key, Told> {
+    let secret = secret(sk)?;
+    Ok(match (signs, pk.len()) {
+        (true, _) => Key::Signs(Box::new(LocalSigner::from_seed(&secret))),
+        (false, 64) => Key::Static(StaticKey::x25519(&secret)),
+        (false, _) => Key::Static(StaticKey::p256(&secret).ok_or_else(|| broken("scalar"))?),
+    })
+}
+
 /// Both parties of a case.
 struct Parties {
     profile: Profile,
     i: Credential,
     r: Credential,
-    sign_i: LocalSigner,
-    sign_r: LocalSigner,
+    key_i: Key,
+    key_r: Key,
 }
 
-fn parties(case: &Case, suites: &[i32], known_ead: &[i32]) -> Result<Parties, Told> {
+/// Whether Initiator and Responder sign.
+const fn signs(method: i32) -> (bool, bool) {
+    (method < 2, method % 2 == 0)
+}
+
+fn parties(case: &Case, methods: &[i32], suites: &[i32], known_ead: &[i32]) -> Result<Parties, Told> {
+    let (i, r) = signs(case.method);
     Ok(Parties {
-        profile: profile(suites, known_ead)?,
-        i: credential(&case.cred_i, &case.pk_i, &case.id_cred_i)?,
-        r: credential(&case.cred_r, &case.pk_r, &case.id_cred_r)?,
-        sign_i: LocalSigner::from_seed(&secret(&case.sk_i)?),
-        sign_r: LocalSigner::from_seed(&secret(&case.sk_r)?),
+        profile: profile(methods, suites, known_ead)?,
+        i: credential(i, &case.cred_i, &case.pk_i, &case.id_cred_i)?,
+        r: credential(r, &case.cred_r, &case.pk_r, &case.id_cred_r)?,
+        key_i: key(i, &case.sk_i, &case.pk_i)?,
+        key_r: key(r, &case.sk_r, &case.pk_r)?,
     })
 }
 
@@ -313,8 +342,26 @@ fn wait_m3(
 ) -> Result<(Responder<responder::WaitM3>, Vec<u8>), Told> {
     let ead = ead(&case.ead_items[1]);
     let c_r = connection_id(&case.c_r)?;
-    let form = form(&case.id_cred_r);
-    state.message_2(c_r, &parties.r, form, &ead, &parties.sign_r, &mut Given(bytes(&case.y))).map_err(told)
+    let (me, form, rng) = (&parties.r, form(&case.id_cred_r), &mut Given(bytes(&case.y)));
+    let made = match &parties.key_r {
+        Key::Signs(signer) => state.message_2(c_r, me, form, &ead, &**signer, rng),
+        Key::Static(key) => state.message_2_static(c_r, me, form, &ead, key, rng),
+    };
+    made.map_err(told)
+}
+
+fn message_3(
+    case: &Case,
+    parties: &Parties,
+    state: Initiator<initiator::Authenticated>,
+    ead: &[Ead],
+) -> Result<(Initiator<initiator::WaitM4>, Vec<u8>), Told> {
+    let form = form(&case.id_cred_i);
+    let made = match &parties.key_i {
+        Key::Signs(signer) => state.message_3(form, ead, &**signer),
+        Key::Static(key) => state.message_3_static(form, ead, key),
+    };
+    made.map_err(told)
 }
 
 fn message<'a>(case: &'a Case, name: &str) -> &'a str {
@@ -331,7 +378,7 @@ fn judge(case: &Case) -> (String, String) {
 
 fn run_both(case: &Case) -> Result<String, Told> {
     let labels: Vec<i32> = case.ead_items.iter().flatten().map(|(label, _)| *label).collect();
-    let parties = parties(case, &[case.suite], &labels)?;
+    let parties = parties(case, &[case.method], &[case.suite], &labels)?;
     let mut wrong = Vec::new();
     let mut equal = |what: &str, got: &[u8], want: &str| {
         if hex(got) != want {
@@ -348,10 +395,8 @@ fn run_both(case: &Case) -> Result<String, Told> {
     let i = i.read_message_2(&bytes(message(case, "message_2"))).map_err(told)?;
     equal("ID_CRED_R", i.id_cred().peek().bytes(), &case.id_cred_r);
     eads.push(i.ead().peek().to_vec());
-    let (i, message_3) = i
-        .authenticate(&parties.r, &parties.i)
-        .and_then(|i| i.message_3(form(&case.id_cred_i), &ead(&case.ead_items[2]), &parties.sign_i))
-        .map_err(told)?;
+    let i = i.authenticate(&parties.r, &parties.i).map_err(told)?;
+    let (i, message_3) = message_3(case, &parties, i, &ead(&case.ead_items[2]))?;
     equal("message_3", &message_3, message(case, "message_3"));
     let r = r.read_message_3(&bytes(message(case, "message_3"))).map_err(told)?;
     equal("ID_CRED_I", r.id_cred().peek().bytes(), &case.id_cred_i);
@@ -421,6 +466,9 @@ fn judge_step(suite: &Negative, case: &Step) -> (String, String) {
 /// Who an identifier stands for: `None` is unknown.
 fn resolve(suite: &Negative, case: &Step, id: &IdCred) -> Option<Result<Credential, Told>> {
     let base = &suite.base;
+    let (signs_i, signs_r) = signs(base.method);
+    // Who presents it: the Responder in message_2.
+    let signs = if case.step == "message_2" { signs_r } else { signs_i };
     let by_value = |cred: &str| format!("a10e{cred}");
     let mut known = vec![
         (base.id_cred_i.clone(), &base.cred_i, &base.pk_i),
@@ -431,12 +479,12 @@ fn resolve(suite: &Negative, case: &Step, id: &IdCred) -> Option<Result<Credenti
     known.extend(case.extra_credentials.iter().map(|extra| (extra.id_cred.clone(), &extra.cred, &extra.pk)));
     let id = hex(id.bytes());
     // What a case brings along goes before what is always known.
-    known.iter().rev().find(|(known, ..)| *known == id).map(|(id, cred, pk)| credential(cred, pk, id))
+    known.iter().rev().find(|(known, ..)| *known == id).map(|(id, cred, pk)| credential(signs, cred, pk, id))
 }
 
 fn step(suite: &Negative, case: &Step) -> Result<(), Told> {
     let base = &suite.base;
-    let parties = parties(base, &suite.suites, &case.known_ead)?;
+    let parties = parties(base, &suite.methods, &suite.suites, &case.known_ead)?;
     let input = bytes(&case.input);
     if case.step == "message_1" {
         let r = got_m1(&parties, &input)?;
@@ -447,7 +495,7 @@ fn step(suite: &Negative, case: &Step) -> Result<(), Told> {
         let i = i.read_message_2(&input).map_err(told)?;
         let Some(peer) = resolve(suite, case, i.id_cred().peek()) else { return Err(told(i.unknown())) };
         let i = i.authenticate(&peer?, &parties.i).map_err(told)?;
-        return i.message_3(form(&base.id_cred_i), &[], &parties.sign_i).map(|_| ()).map_err(told);
+        return message_3(base, &parties, i, &[]).map(|_| ());
     }
     let r = got_m1(&parties, &bytes(message(base, "message_1")))?;
     let (r, _) = wait_m3(base, &parties, r)?;
@@ -461,24 +509,22 @@ fn step(suite: &Negative, case: &Step) -> Result<(), Told> {
         return Err(broken("step"));
     }
     let i = i.read_message_2(&bytes(message(base, "message_2"))).map_err(told)?;
-    let (i, _) = i
-        .authenticate(&parties.r, &parties.i)
-        .and_then(|i| i.message_3(form(&base.id_cred_i), &ead(&base.ead_items[2]), &parties.sign_i))
-        .map_err(told)?;
+    let i = i.authenticate(&parties.r, &parties.i).map_err(told)?;
+    let (i, _) = message_3(base, &parties, i, &ead(&base.ead_items[2]))?;
     i.read_message_4(&input).map(|_| ()).map_err(told)
 }
 
-fn judge_retry(case: &RetryCase) -> (String, String) {
+fn judge_retry(methods: &[i32], case: &RetryCase) -> (String, String) {
     let show = |next: Option<&[i32]>, error: Option<&str>| format!("{next:?} {error:?}");
-    let got = match retry(case) {
+    let got = match retry(methods, case) {
         Ok(next) => show(Some(&next), None),
         Err((code, _)) => show(None, Some(&code)),
     };
     (got, show(case.next.as_deref(), case.error.as_deref()))
 }
 
-fn retry(case: &RetryCase) -> Result<Vec<i32>, Told> {
-    let profile = profile(&case.supported, &[])?;
+fn retry(methods: &[i32], case: &RetryCase) -> Result<Vec<i32>, Told> {
+    let profile = profile(methods, &case.supported, &[])?;
     let mut rng = SeededRng::new(0);
     let c_i = connection_id("2d")?;
     let last = case.sent.last().copied();

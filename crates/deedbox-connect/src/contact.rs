@@ -493,7 +493,8 @@ impl Answering {
             return Err(refused(ConnectError::NotNow, &to));
         };
         let draft = Agreement::verify_half(&bytes).map_err(|error| refused(error, &to))?;
-        let auth = VerifyKey::from_ed25519(*peer.key());
+        let auth = peer.key().ok_or_else(|| refused(ConnectError::AgreementMismatch, &to))?;
+        let auth = VerifyKey::from_ed25519(*auth);
         if !fits(&draft, &invited.invitation, conn, hash, &auth, now) {
             return Err(refused(ConnectError::AgreementMismatch, &to));
         }

@@ -152,7 +152,7 @@ pub(crate) fn read_cred_i(bytes: &[u8]) -> Option<(ConnectionId, Digest, Credent
     let conn = connection_subject(claims.get_int(2)?.as_str()?)?;
     let hash = Digest::decode(claims.get_int(AGREEMENT)?)?;
     let credential = Credential::from_ccs(bytes).ok()?;
-    let rebuilt = cred_i(conn, &VerifyKey::from_ed25519(*credential.key()), &hash);
+    let rebuilt = cred_i(conn, &VerifyKey::from_ed25519(*credential.key()?), &hash);
     (rebuilt == bytes).then_some((conn, hash, credential))
 }
 

@@ -5,10 +5,13 @@ use core::fmt;
 
 use deedbox_cbor::{Item, Limits, Order, Writer, read};
 use deedbox_cose::VerifyKey;
-use deedbox_crypto::sign::PublicKey;
+use deedbox_crypto::{secret::SecretBytes, sign::PublicKey};
 
+#[cfg(feature = "test-suites")]
+use crate::suite::Public;
 use crate::{
     error::{CredentialError, EdhocError},
+    suite::Secret,
     wire::{MAX_MESSAGE, write_short},
 };
 
@@ -97,11 +100,18 @@ pub enum Form {
     Value,
 }
 
+#[derive(Clone, PartialEq, Eq)]
+enum Key {
+    Signature(PublicKey),
+    #[cfg(feature = "test-suites")]
+    Static(Public),
+}
+
 /// CRED_x: one CBOR item, used exactly as given, and its Ed25519 key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     bytes: Box<[u8]>,
-    key: PublicKey,
+    key: Key,
     kid: Vec<u8>,
     id: Option<IdCred>,
 }
@@ -133,7 +143,7 @@ impl Credential {
             });
         });
         let id = IdCred { map: writer.into_vec().into(), kind: Kind::Value(bytes.to_vec()) };
-        Ok(Self { bytes: bytes.into(), key: public, kid, id: Some(id) })
+        Ok(Self { bytes: bytes.into(), key: Key::Signature(public), kid, id: Some(id) })
     }
 
     /// Any item with a key that the application knows to belong to it. Its key identifier is the key's thumbprint.
@@ -142,7 +152,26 @@ impl Credential {
     /// [`CredentialError::Malformed`].
     pub fn with_key(bytes: &[u8], key: PublicKey) -> Result<Self, CredentialError> {
         read(bytes, Order::Any, &Limits::new(MAX_MESSAGE)).map_err(|_| CredentialError::Malformed)?;
-        Ok(Self { bytes: bytes.into(), key, kid: thumbprint(&key), id: None })
+        Ok(Self { bytes: bytes.into(), key: Key::Signature(key), kid: thumbprint(&key), id: None })
+    }
+
+    /// Any item with a static Diffie-Hellman key: 32 bytes of X25519, or the 64 bytes x ‖ y of P-256. It has no key identifier
+    /// until [`Self::with_id`] gives one.
+    ///
+    /// # Errors
+    /// [`CredentialError::Malformed`], [`CredentialError::Key`].
+    #[cfg(feature = "test-suites")]
+    pub fn with_static_key(bytes: &[u8], key: &[u8]) -> Result<Self, CredentialError> {
+        read(bytes, Order::Any, &Limits::new(MAX_MESSAGE)).map_err(|_| CredentialError::Malformed)?;
+        let key = match (key.try_into(), key.try_into()) {
+            (Ok(x25519), _) => Public::X25519(x25519),
+            (_, Ok(xy)) => {
+                let key = deedbox_crypto::outside::P256Public::from_affine(xy).map_err(|_| CredentialError::Key)?;
+                Public::P256(key)
+            }
+            _ => return Err(CredentialError::Key),
+        };
+        Ok(Self { bytes: bytes.into(), key: Key::Static(key), kid: Vec::new(), id: None })
     }
 
     /// Named by this full map from now on: `{4: kid}` sets what [`Form::Kid`] sends, any other what [`Form::Value`] sends.
@@ -172,10 +201,27 @@ impl Credential {
         &self.bytes
     }
 
-    /// Its key.
+    /// Its key; `None` only for a static key, which credentials have under the feature `test-suites` alone.
     #[must_use]
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
+    pub const fn key(&self) -> Option<&PublicKey> {
+        match &self.key {
+            Key::Signature(key) => Some(key),
+            #[cfg(feature = "test-suites")]
+            Key::Static(_) => None,
+        }
+    }
+
+    /// What the peer's static key adds to the key schedule: G_RX or G_IY. Nothing where the peer signs.
+    #[cfg_attr(not(feature = "test-suites"), expect(unused_variables, reason = "there are no static keys"))]
+    pub(crate) fn mixed(&self, signs: bool, ephemeral: Option<&Secret>) -> Result<Option<SecretBytes<32>>, EdhocError> {
+        match &self.key {
+            Key::Signature(_) if signs => Ok(None),
+            #[cfg(feature = "test-suites")]
+            Key::Static(key) if !signs => {
+                ephemeral.ok_or(EdhocError::UnsupportedCredential).and_then(|secret| secret.dh(key)).map(Some)
+            }
+            _ => Err(EdhocError::UnsupportedCredential),
+        }
     }
 
     /// Its key identifier.

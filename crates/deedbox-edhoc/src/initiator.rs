@@ -11,12 +11,12 @@ use zeroize::Zeroizing;
 use crate::{
     credential::{Credential, Form, IdCred},
     error::{EdhocError, ExportError, Failed, ProfileError, Retry, StoredError, write_suites},
-    profile::{METHOD, Profile},
+    profile::Profile,
     session::{Role, Session},
-    suite::Ephemeral,
+    suite::{Secret, proof_len, signs},
     trace::{Trace, values},
-    transcript::{Envelope, Part, Prk, Proof, bstr, prk_2e, th_2, th_next, xor_keystream_2},
-    wire::{ConnectionId, Ead, MAX_CIPHERTEXT_2, Reader, SIGNATURE_LEN, check_critical, one_bstr, write_ead},
+    transcript::{Envelope, Own, Part, Prk, Proof, bstr, prk_2e, prk_3e2m, prk_4e3m, th_2, th_next, xor_keystream_2},
+    wire::{ConnectionId, Ead, MAX_CIPHERTEXT_2, Reader, check_critical, one_bstr, write_ead},
 };
 
 /// A handshake seen from the side that starts it. Each step consumes it and gives the next state.
@@ -45,6 +45,7 @@ pub struct Initiator<S> {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct Start {
     profile: Profile,
+    method: i32,
     suites: Vec<i32>,
     retried: bool,
 }
@@ -53,9 +54,10 @@ pub struct Start {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct WaitM2 {
     profile: Profile,
+    method: i32,
     suites: Vec<i32>,
     retried: bool,
-    x: Ephemeral,
+    x: Secret,
     h_message_1: [u8; 32],
     c_i: ConnectionId,
     trace: Trace,
@@ -65,14 +67,17 @@ pub struct WaitM2 {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct PeerPresented {
     profile: Profile,
+    method: i32,
     suite: i32,
     c_i: ConnectionId,
     c_r: ConnectionId,
-    prk: Prk,
+    /// X and G_Y, where a side has a static key.
+    x: Option<(Secret, Vec<u8>)>,
+    prk_2e: Prk,
     th_2: [u8; 32],
     plaintext: Zeroizing<Vec<u8>>,
     id: IdCred,
-    signature: [u8; SIGNATURE_LEN],
+    proof: Vec<u8>,
     ead: Vec<Ead>,
     ead_bytes: Vec<u8>,
     trace: Trace,
@@ -82,10 +87,13 @@ pub struct PeerPresented {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct Authenticated {
     profile: Profile,
+    method: i32,
     suite: i32,
     c_i: ConnectionId,
     c_r: ConnectionId,
-    prk: Prk,
+    /// G_Y, where a side has a static key.
+    g_y: Vec<u8>,
+    prk_3e2m: Prk,
     th_3: [u8; 32],
     peer: Credential,
     me: Credential,
@@ -109,21 +117,28 @@ impl Initiator<Start> {
     pub fn new(profile: &Profile, select: Option<i32>) -> Result<Self, ProfileError> {
         let select = select.or_else(|| profile.suites().first().copied()).ok_or(ProfileError::Length)?;
         let suites = profile.up_to(select).ok_or(ProfileError::UnsupportedSuite)?;
-        Ok(Self { state: Start { profile: profile.clone(), suites, retried: false } })
+        Ok(Self { state: Start { profile: profile.clone(), method: profile.method(), suites, retried: false } })
     }
 
     /// Starts the one retry after [`Failed::retry`], with fresh keys.
     #[must_use]
     pub fn retry(profile: &Profile, retry: Retry) -> Self {
         let suites = profile.up_to(retry.suite).unwrap_or_else(|| [retry.suite].to_vec());
-        Self { state: Start { profile: profile.clone(), suites, retried: true } }
+        Self { state: Start { profile: profile.clone(), method: profile.method(), suites, retried: true } }
     }
 
     /// Starts with a given SUITES_I, for vectors; suites that this build does not have may stand in front.
     #[cfg(feature = "test-suites")]
     #[must_use]
     pub fn fixed(profile: &Profile, suites: &[i32]) -> Self {
-        Self { state: Start { profile: profile.clone(), suites: suites.to_vec(), retried: false } }
+        Self {
+            state: Start {
+                profile: profile.clone(),
+                method: profile.method(),
+                suites: suites.to_vec(),
+                retried: false,
+            },
+        }
     }
 
     /// SUITES_I; the last one is the chosen one.
@@ -142,11 +157,11 @@ impl Initiator<Start> {
         ead: &[Ead],
         rng: &mut impl CryptoRng,
     ) -> Result<(Initiator<WaitM2>, Vec<u8>), EdhocError> {
-        let Start { profile, suites, retried } = self.state;
-        let x = Ephemeral::new(chosen(&suites)?, SecretBytes::generate(rng))?;
-        let g_x = x.public();
+        let Start { profile, method, suites, retried } = self.state;
+        let x = Secret::new(chosen(&suites)?, SecretBytes::generate(rng))?;
+        let g_x = x.public()?;
         let mut writer = Writer::new();
-        writer.int(i64::from(METHOD));
+        writer.int(i64::from(method));
         write_suites(&mut writer, &suites);
         writer.bytes(&g_x);
         c_i.write(&mut writer);
@@ -158,7 +173,7 @@ impl Initiator<Start> {
         trace.put("G_X", &g_x);
         trace.put("message_1", &message);
         trace.put("H_message_1", &h_message_1);
-        let state = WaitM2 { profile, suites, retried, x, h_message_1, c_i, trace };
+        let state = WaitM2 { profile, method, suites, retried, x, h_message_1, c_i, trace };
         Ok((Initiator { state }, message))
     }
 }
@@ -181,7 +196,7 @@ impl Initiator<WaitM2> {
     }
 
     fn read(self, content: &[u8]) -> Result<Initiator<PeerPresented>, EdhocError> {
-        let WaitM2 { profile, suites, x, h_message_1, c_i, mut trace, .. } = self.state;
+        let WaitM2 { profile, method, suites, x, h_message_1, c_i, mut trace, .. } = self.state;
         let (g_y, ciphertext) = x.split(content).ok_or(EdhocError::Malformed)?;
         if ciphertext.is_empty() {
             return Err(EdhocError::Malformed);
@@ -200,22 +215,25 @@ impl Initiator<WaitM2> {
         let mut reader = Reader::new(&plaintext)?;
         let c_r = reader.connection_id()?;
         let id = reader.id_cred()?;
-        let signature = reader.signature()?;
+        let suite = chosen(&suites)?;
+        let proof = reader.proof(proof_len(suite, method, Role::Responder))?;
         let ead_bytes = reader.rest().to_vec();
         let ead = reader.ead()?;
         check_critical(&ead, &profile)?;
-        let suite = chosen(&suites)?;
+        let x = (method != 0).then(|| (x, g_y.to_vec()));
         Ok(Initiator {
             state: PeerPresented {
                 profile,
+                method,
                 suite,
                 c_i,
                 c_r,
-                prk,
+                x,
+                prk_2e: prk,
                 th_2,
                 plaintext,
                 id,
-                signature,
+                proof,
                 ead,
                 ead_bytes,
                 trace,
@@ -242,11 +260,11 @@ impl Initiator<WaitM2> {
     /// The state for a slow transport. It holds the ephemeral secret: seal it, and use it once.
     #[must_use]
     pub fn into_stored(self) -> Zeroizing<Vec<u8>> {
-        let WaitM2 { suites, retried, x, h_message_1, c_i, .. } = self.state;
+        let WaitM2 { method, suites, retried, x, h_message_1, c_i, .. } = self.state;
         let secret = x.into_secret();
         // Large enough, so that no copy is left behind by growing.
         let mut writer = Writer::with_capacity(256);
-        writer.array(6).uint(STORED).array(suites.len());
+        writer.array(6).uint(if method == 0 { STORED } else { 0 }).array(suites.len());
         for suite in suites {
             writer.int(i64::from(suite));
         }
@@ -277,8 +295,9 @@ impl Initiator<WaitM2> {
         if suites.last().and_then(|last| profile.up_to(*last)).as_ref() != Some(&suites) {
             return Err(StoredError::Profile);
         }
-        let x = chosen(&suites).and_then(|suite| Ephemeral::new(suite, x)).map_err(|_| StoredError::Profile)?;
-        let state = WaitM2 { profile: profile.clone(), suites, retried, x, h_message_1, c_i, trace: Trace::default() };
+        let x = chosen(&suites).and_then(|suite| Secret::new(suite, x)).map_err(|_| StoredError::Profile)?;
+        let profile = profile.clone();
+        let state = WaitM2 { profile, method: 0, suites, retried, x, h_message_1, c_i, trace: Trace::default() };
         Ok(Self { state })
     }
 }
@@ -311,23 +330,44 @@ impl Initiator<PeerPresented> {
     /// Authenticates the Responder as `peer`, the credential that [`Self::id_cred`] stands for; one's own is `me`.
     ///
     /// # Errors
-    /// [`Failed`]: `SelfPeer`, `Authentication`.
+    /// [`Failed`]: `SelfPeer`, `Authentication`; `UnsupportedCredential` for a key that the method has no use for.
     pub fn authenticate(self, peer: &Credential, me: &Credential) -> Result<Initiator<Authenticated>, Failed> {
+        let profile = self.state.profile.clone();
+        self.check(peer, me).map_err(|error| Failed::new(error, &profile))
+    }
+
+    fn check(self, peer: &Credential, me: &Credential) -> Result<Initiator<Authenticated>, EdhocError> {
         let PeerPresented {
-            profile, suite, c_i, c_r, prk, th_2, plaintext, id, signature, ead_bytes, mut trace, ..
+            profile,
+            method,
+            suite,
+            c_i,
+            c_r,
+            x,
+            prk_2e,
+            th_2,
+            plaintext,
+            id,
+            proof,
+            ead_bytes,
+            mut trace,
+            ..
         } = self.state;
         if peer.reflects(me) {
-            return Err(Failed::new(EdhocError::SelfPeer, &profile));
+            return Err(EdhocError::SelfPeer);
         }
+        let g_rx = peer.mixed(signs(method, Role::Responder), x.as_ref().map(|(x, _)| x))?;
+        let prk_3e2m = prk_3e2m(prk_2e, &th_2, g_rx, &mut trace);
         let mut written = Writer::new();
         c_r.write(&mut written);
         let c = written.as_slice();
-        Proof { part: Part::Two, c_r: c, id: &id, th: &th_2, cred: peer, ead: &ead_bytes }
-            .verify(&prk, &signature, &mut trace)
-            .map_err(|error| Failed::new(error, &profile))?;
+        Proof { part: Part::Two, suite, c_r: c, id: &id, th: &th_2, cred: peer, ead: &ead_bytes }
+            .verify(&prk_3e2m, &proof, &mut trace)?;
         let th_3 = th_next(&th_2, &plaintext, peer);
         let (peer, me) = (peer.clone(), me.clone());
-        Ok(Initiator { state: Authenticated { profile, suite, c_i, c_r, prk, th_3, peer, me, trace } })
+        let g_y = x.map(|(_, g_y)| g_y).unwrap_or_default();
+        let state = Authenticated { profile, method, suite, c_i, c_r, g_y, prk_3e2m, th_3, peer, me, trace };
+        Ok(Initiator { state })
     }
 }
 
@@ -343,7 +383,22 @@ impl Initiator<Authenticated> {
         signer: &impl Signer,
     ) -> Result<(Initiator<WaitM4>, Vec<u8>), Failed> {
         let profile = self.state.profile.clone();
-        self.make(form, ead, signer).map_err(|error| Failed::new(error, &profile))
+        self.make(form, ead, Own::Signer(signer)).map_err(|error| Failed::new(error, &profile))
+    }
+
+    /// Makes message_3 of methods 2 and 3.
+    ///
+    /// # Errors
+    /// As [`Self::message_3`].
+    #[cfg(feature = "test-suites")]
+    pub fn message_3_static(
+        self,
+        form: Form,
+        ead: &[Ead],
+        key: &crate::StaticKey,
+    ) -> Result<(Initiator<WaitM4>, Vec<u8>), Failed> {
+        let profile = self.state.profile.clone();
+        self.make(form, ead, Own::Static(key)).map_err(|error| Failed::new(error, &profile))
     }
 
     /// The length PLAINTEXT_3 has with `form` and no EAD: what padding starts from.
@@ -351,26 +406,30 @@ impl Initiator<Authenticated> {
     /// # Errors
     /// [`EdhocError::UnsupportedCredential`] when the credential has no such form.
     pub fn plaintext_3_len(&self, form: Form) -> Result<usize, EdhocError> {
-        plaintext_len(&self.state.me, form)
+        let Authenticated { method, suite, me, .. } = &self.state;
+        plaintext_len(me, form, proof_len(*suite, *method, Role::Initiator))
     }
 
-    fn make(self, form: Form, ead: &[Ead], signer: &impl Signer) -> Result<(Initiator<WaitM4>, Vec<u8>), EdhocError> {
-        let Authenticated { profile, suite, c_i, c_r, prk, th_3, peer, me, mut trace } = self.state;
+    fn make(self, form: Form, ead: &[Ead], own: Own<'_>) -> Result<(Initiator<WaitM4>, Vec<u8>), EdhocError> {
+        let Authenticated { profile, method, suite, c_i, c_r, g_y, prk_3e2m, th_3, peer, me, mut trace } = self.state;
         let ead = write_ead(ead)?;
         let id = me.id(form)?;
-        let proof = Proof { part: Part::Three, c_r: &[], id: &id, th: &th_3, cred: &me, ead: &ead };
-        let signature = proof.sign(&prk, signer, &mut trace)?;
-        let plaintext = plaintext(&id, &signature, &ead);
-        let ciphertext = Envelope::three(&prk, &th_3, &mut trace).seal(&plaintext)?;
+        let envelope = Envelope::three(suite, &prk_3e2m, &th_3, &mut trace);
+        let g_iy = own.mixed(signs(method, Role::Initiator), |key| key.agree(&g_y))?;
+        let prk_4e3m = prk_4e3m(prk_3e2m, &th_3, g_iy, &mut trace);
+        let proof = Proof { part: Part::Three, suite, c_r: &[], id: &id, th: &th_3, cred: &me, ead: &ead };
+        let proof = proof.make(&prk_4e3m, own, &mut trace)?;
+        let plaintext = plaintext(&id, &proof, &ead);
+        let ciphertext = envelope.seal(&plaintext)?;
         let message = bstr(&ciphertext)?;
         let th_4 = th_next(&th_3, &plaintext, &me);
         trace.put("PLAINTEXT_3", &plaintext);
         trace.put("CIPHERTEXT_3", &ciphertext);
         trace.put("message_3", &message);
         trace.put("TH_4", &th_4);
-        let session = Session::new(&prk, &th_4, peer, Role::Initiator, suite, (c_i, c_r));
+        let session = Session::new(&prk_4e3m, &th_4, peer, Role::Initiator, suite, (c_i, c_r));
         session.keep(&mut trace);
-        let envelope = Envelope::four(&prk, &th_4, &mut trace);
+        let envelope = Envelope::four(suite, &prk_4e3m, &th_4, &mut trace);
         Ok((Initiator { state: WaitM4 { profile, envelope, session, trace } }, message))
     }
 }
@@ -409,19 +468,19 @@ fn chosen(suites: &[i32]) -> Result<i32, EdhocError> {
     suites.last().copied().ok_or(EdhocError::UnsupportedSuite)
 }
 
-/// ID_CRED, signature and EAD of PLAINTEXT_2 (after C_R) and PLAINTEXT_3.
-pub(crate) fn plaintext(id: &IdCred, signature: &[u8; SIGNATURE_LEN], ead: &[u8]) -> Zeroizing<Vec<u8>> {
+/// ID_CRED, Signature_or_MAC and EAD of PLAINTEXT_2 (after C_R) and PLAINTEXT_3.
+pub(crate) fn plaintext(id: &IdCred, proof: &[u8], ead: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Vec::new();
     id.write(&mut out);
     let mut writer = Writer::new();
-    writer.bytes(signature);
+    writer.bytes(proof);
     out.extend_from_slice(writer.as_slice());
     out.extend_from_slice(ead);
     Zeroizing::new(out)
 }
 
-pub(crate) fn plaintext_len(me: &Credential, form: Form) -> Result<usize, EdhocError> {
-    Ok(plaintext(&me.id(form)?, &[0; SIGNATURE_LEN], &[]).len())
+pub(crate) fn plaintext_len(me: &Credential, form: Form, proof_len: usize) -> Result<usize, EdhocError> {
+    Ok(plaintext(&me.id(form)?, &alloc::vec![0; proof_len], &[]).len())
 }
 
 /// Format version of [`Initiator<WaitM2>::into_stored`].

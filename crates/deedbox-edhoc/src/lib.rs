@@ -58,7 +58,8 @@
 //!
 //! # Features
 //!
-//! `std` and `pq` (suite -21, preferred) are on by default. `test-suites` gives all intermediate values, for vectors only.
+//! `std` and `pq` (suite -21, preferred) are on by default. `test-suites` is for vectors and live peers
+//! only: methods 1 to 3, suites 0, 2 and 3, all intermediate values.
 //!
 //! Profile, reading order, limits and errors are specified in `docs/format/edhoc.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
@@ -84,4 +85,6 @@ pub use initiator::Initiator;
 pub use profile::Profile;
 pub use responder::Responder;
 pub use session::{Role, Session};
+#[cfg(feature = "test-suites")]
+pub use suite::StaticKey;
 pub use wire::{ConnectionId, Ead, MAX_MESSAGE};

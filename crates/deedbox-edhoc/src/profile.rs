@@ -4,11 +4,15 @@ use alloc::vec::Vec;
 
 #[cfg(feature = "pq")]
 use crate::suite::HYBRID;
-use crate::{error::ProfileError, suite::CLASSIC};
+use crate::{
+    error::ProfileError,
+    suite::{CLASSIC, fits},
+};
 
 /// The methods, suites and EAD labels of one side, by preference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
+    methods: Vec<i32>,
     suites: Vec<i32>,
     known_ead: Vec<u32>,
 }
@@ -18,7 +22,7 @@ impl Profile {
     /// no EAD but padding.
     #[must_use]
     pub fn production() -> Self {
-        Self { suites: PRODUCTION.to_vec(), known_ead: Vec::new() }
+        Self { methods: [0].to_vec(), suites: PRODUCTION.to_vec(), known_ead: Vec::new() }
     }
 
     /// With exactly these suites, the preferred one first.
@@ -39,6 +43,15 @@ impl Profile {
         Ok(self)
     }
 
+    /// With exactly these methods of 0 to 3, for vectors and live peers; an Initiator takes the first. Of methods 1 to 3 no
+    /// state can be stored: `from_stored` refuses what `into_stored` gave.
+    #[cfg(feature = "test-suites")]
+    #[must_use]
+    pub fn with_methods(mut self, methods: &[i32]) -> Self {
+        self.methods = methods.iter().copied().filter(|method| (0..=3).contains(method)).collect();
+        self
+    }
+
     /// With these EAD labels understood, whether they come as critical or not.
     #[must_use]
     pub fn with_known_ead(mut self, labels: &[i32]) -> Self {
@@ -53,11 +66,16 @@ impl Profile {
     }
 
     pub(crate) fn supports_method(&self, method: i32) -> bool {
-        method == METHOD
+        self.methods.contains(&method)
     }
 
-    pub(crate) fn supports(&self, suite: i32) -> bool {
-        self.suites.contains(&suite)
+    pub(crate) fn supports(&self, method: i32, suite: i32) -> bool {
+        self.suites.contains(&suite) && fits(method, suite)
+    }
+
+    /// The method of an Initiator: 0, but for vectors and live peers.
+    pub(crate) fn method(&self) -> i32 {
+        self.methods.first().copied().unwrap_or_default()
     }
 
     /// Own list up to and with `suite`.
@@ -71,12 +89,15 @@ impl Profile {
     }
 }
 
-/// Method 0: both sides sign.
-pub(crate) const METHOD: i32 = 0;
 /// Most suites in a list.
 pub(crate) const MAX_SUITES: usize = 8;
 #[cfg(feature = "pq")]
 const PRODUCTION: &[i32] = &[HYBRID, CLASSIC];
 #[cfg(not(feature = "pq"))]
 const PRODUCTION: &[i32] = &[CLASSIC];
+#[cfg(not(feature = "test-suites"))]
 const AVAILABLE: &[i32] = PRODUCTION;
+#[cfg(all(feature = "test-suites", feature = "pq"))]
+const AVAILABLE: &[i32] = &[HYBRID, CLASSIC, 0, 2, 3];
+#[cfg(all(feature = "test-suites", not(feature = "pq")))]
+const AVAILABLE: &[i32] = &[CLASSIC, 0, 2, 3];

@@ -14,10 +14,12 @@ use crate::{
     initiator::{plaintext, plaintext_len},
     profile::Profile,
     session::{Role, Session},
-    suite::Public,
+    suite::{Answer, Public, Secret, proof_len, signs},
     trace::{Trace, values},
-    transcript::{Envelope, Part, Prk, Proof, bstr, prk_2e, th_2, th_next, xor_keystream_2},
-    wire::{ConnectionId, Ead, MAX_CIPHERTEXT_2, Reader, SIGNATURE_LEN, check_critical, one_bstr, write_ead},
+    transcript::{
+        Envelope, Own, Part, Prk, Proof, bstr, prk, prk_2e, prk_3e2m, prk_4e3m, th_2, th_next, xor_keystream_2,
+    },
+    wire::{ConnectionId, Ead, MAX_CIPHERTEXT_2, Reader, check_critical, one_bstr, write_ead},
 };
 
 /// A handshake seen from the side that answers. Each step consumes it and gives the next state.
@@ -52,6 +54,7 @@ pub struct Start {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct GotM1 {
     profile: Profile,
+    method: i32,
     suite: i32,
     g_x: Public,
     h_message_1: [u8; 32],
@@ -64,10 +67,13 @@ pub struct GotM1 {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct WaitM3 {
     profile: Profile,
+    method: i32,
     suite: i32,
     c_i: ConnectionId,
     c_r: ConnectionId,
-    prk: Prk,
+    /// Where the Initiator has a static key.
+    y: Option<Secret>,
+    prk_3e2m: Prk,
     th_3: [u8; 32],
     trace: Trace,
 }
@@ -78,7 +84,7 @@ pub struct PeerPresented {
     wait: WaitM3,
     plaintext: Zeroizing<Vec<u8>>,
     id: IdCred,
-    signature: [u8; SIGNATURE_LEN],
+    proof: Vec<u8>,
     ead: Vec<Ead>,
     ead_bytes: Vec<u8>,
 }
@@ -120,10 +126,10 @@ impl Responder<Start> {
             return Err(EdhocError::UnsupportedMethod);
         }
         let (suite, earlier) = suites.split_last().ok_or(EdhocError::Malformed)?;
-        if !profile.supports(*suite) {
+        if !profile.supports(method, *suite) {
             return Err(EdhocError::UnsupportedSuite);
         }
-        if earlier.iter().any(|suite| profile.supports(*suite)) {
+        if earlier.iter().any(|suite| profile.supports(method, *suite)) {
             return Err(EdhocError::Downgrade);
         }
         let public = Public::read(*suite, g_x)?;
@@ -133,7 +139,7 @@ impl Responder<Start> {
         trace.put("G_X", g_x);
         trace.put("message_1", message);
         trace.put("H_message_1", &h_message_1);
-        Ok(Responder { state: GotM1 { profile, suite: *suite, g_x: public, h_message_1, c_i, ead, trace } })
+        Ok(Responder { state: GotM1 { profile, method, suite: *suite, g_x: public, h_message_1, c_i, ead, trace } })
     }
 }
 
@@ -157,7 +163,8 @@ impl Responder<GotM1> {
     pub fn plaintext_2_len(&self, c_r: &ConnectionId, me: &Credential, form: Form) -> Result<usize, EdhocError> {
         let mut writer = Writer::new();
         c_r.write(&mut writer);
-        Ok(plaintext_len(me, form)?.saturating_add(writer.as_slice().len()))
+        let proof_len = proof_len(self.state.suite, self.state.method, Role::Responder);
+        Ok(plaintext_len(me, form, proof_len)?.saturating_add(writer.as_slice().len()))
     }
 
     /// Makes message_2. An active attacker can read what is in it, `ead` included. Of `rng` the 32 bytes of Y are drawn, or
@@ -175,7 +182,25 @@ impl Responder<GotM1> {
         rng: &mut impl CryptoRng,
     ) -> Result<(Responder<WaitM3>, Vec<u8>), Failed> {
         let profile = self.state.profile.clone();
-        self.make(c_r, me, form, ead, signer, rng).map_err(|error| Failed::new(error, &profile))
+        self.make(c_r, me, form, ead, Own::Signer(signer), rng).map_err(|error| Failed::new(error, &profile))
+    }
+
+    /// Makes message_2 of methods 1 and 3.
+    ///
+    /// # Errors
+    /// As [`Self::message_2`].
+    #[cfg(feature = "test-suites")]
+    pub fn message_2_static(
+        self,
+        c_r: ConnectionId,
+        me: &Credential,
+        form: Form,
+        ead: &[Ead],
+        key: &crate::StaticKey,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Responder<WaitM3>, Vec<u8>), Failed> {
+        let profile = self.state.profile.clone();
+        self.make(c_r, me, form, ead, Own::Static(key), rng).map_err(|error| Failed::new(error, &profile))
     }
 
     fn make(
@@ -184,32 +209,37 @@ impl Responder<GotM1> {
         me: &Credential,
         form: Form,
         ead: &[Ead],
-        signer: &impl Signer,
+        own: Own<'_>,
         rng: &mut impl CryptoRng,
     ) -> Result<(Responder<WaitM3>, Vec<u8>), EdhocError> {
-        let GotM1 { profile, suite, g_x, h_message_1, c_i, mut trace, .. } = self.state;
-        let (g_y, g_xy) = g_x.answer(rng)?;
+        let GotM1 { profile, method, suite, g_x, h_message_1, c_i, mut trace, .. } = self.state;
+        let Answer { g_y, g_xy, y } = g_x.answer(rng)?;
         let th_2 = th_2(&g_y, &h_message_1);
-        let prk = prk_2e(&th_2, &g_xy, &mut trace);
+        let prk_2e = prk_2e(&th_2, &g_xy, &mut trace);
         let ead = write_ead(ead)?;
         let id = me.id(form)?;
         let mut written = Writer::new();
         c_r.write(&mut written);
-        let proof = Proof { part: Part::Two, c_r: written.as_slice(), id: &id, th: &th_2, cred: me, ead: &ead };
-        let signature = proof.sign(&prk, signer, &mut trace)?;
-        let plaintext = Zeroizing::new([written.as_slice(), &plaintext(&id, &signature, &ead)].concat());
+        let c = written.as_slice();
+        let g_rx = own.mixed(signs(method, Role::Responder), |key| key.dh(&g_x))?;
+        let keystream = prk(prk_2e.expose());
+        let prk_3e2m = prk_3e2m(prk_2e, &th_2, g_rx, &mut trace);
+        let proof = Proof { part: Part::Two, suite, c_r: c, id: &id, th: &th_2, cred: me, ead: &ead };
+        let proof = proof.make(&prk_3e2m, own, &mut trace)?;
+        let plaintext = Zeroizing::new([c, &plaintext(&id, &proof, &ead)].concat());
         if plaintext.len() > MAX_CIPHERTEXT_2 {
             return Err(EdhocError::LimitExceeded);
         }
         let mut ciphertext = plaintext.to_vec();
-        xor_keystream_2(&prk, &th_2, &mut ciphertext, &mut trace)?;
+        xor_keystream_2(&keystream, &th_2, &mut ciphertext, &mut trace)?;
         let message = bstr(&[g_y.as_slice(), &ciphertext].concat())?;
         let th_3 = th_next(&th_2, &plaintext, me);
         trace.put("G_Y", &g_y);
         trace.put("PLAINTEXT_2", &plaintext);
         trace.put("CIPHERTEXT_2", &ciphertext);
         trace.put("message_2", &message);
-        Ok((Responder { state: WaitM3 { profile, suite, c_i, c_r, prk, th_3, trace } }, message))
+        let y = y.filter(|_| method != 0);
+        Ok((Responder { state: WaitM3 { profile, method, suite, c_i, c_r, y, prk_3e2m, th_3, trace } }, message))
     }
 }
 
@@ -226,17 +256,17 @@ impl Responder<WaitM3> {
     fn read(self, message: &[u8]) -> Result<Responder<PeerPresented>, EdhocError> {
         let mut wait = self.state;
         let ciphertext = one_bstr(message).map_err(|(error, _)| error)?;
-        let plaintext = Envelope::three(&wait.prk, &wait.th_3, &mut wait.trace).open(ciphertext)?;
+        let plaintext = Envelope::three(wait.suite, &wait.prk_3e2m, &wait.th_3, &mut wait.trace).open(ciphertext)?;
         wait.trace.put("PLAINTEXT_3", &plaintext);
         wait.trace.put("CIPHERTEXT_3", ciphertext);
         wait.trace.put("message_3", message);
         let mut reader = Reader::new(&plaintext)?;
         let id = reader.id_cred()?;
-        let signature = reader.signature()?;
+        let proof = reader.proof(proof_len(wait.suite, wait.method, Role::Initiator))?;
         let ead_bytes = reader.rest().to_vec();
         let ead = reader.ead()?;
         check_critical(&ead, &wait.profile)?;
-        Ok(Responder { state: PeerPresented { wait, plaintext, id, signature, ead, ead_bytes } })
+        Ok(Responder { state: PeerPresented { wait, plaintext, id, proof, ead, ead_bytes } })
     }
 
     /// C_I and C_R.
@@ -248,9 +278,10 @@ impl Responder<WaitM3> {
     /// The state for a slow transport, at most 256 bytes. It holds secrets: seal it, and use it once.
     #[must_use]
     pub fn into_stored(self) -> Zeroizing<Vec<u8>> {
-        let WaitM3 { suite, c_i, c_r, prk, th_3, .. } = self.state;
+        let WaitM3 { method, suite, c_i, c_r, prk_3e2m, th_3, .. } = self.state;
         let mut writer = Writer::with_capacity(256);
-        writer.array(6).uint(STORED).int(i64::from(suite)).bytes(prk.expose()).bytes(&th_3);
+        let version = if method == 0 { STORED } else { 0 };
+        writer.array(6).uint(version).int(i64::from(suite)).bytes(prk_3e2m.expose()).bytes(&th_3);
         writer.bytes(c_i.as_bytes()).bytes(c_r.as_bytes());
         Zeroizing::new(writer.into_vec())
     }
@@ -272,11 +303,11 @@ impl Responder<WaitM3> {
         let th_3 = th_3.as_byte_array().ok_or_else(malformed)?;
         let c_i = c_i.as_bytes().and_then(ConnectionId::new).ok_or_else(malformed)?;
         let c_r = c_r.as_bytes().and_then(ConnectionId::new).ok_or_else(malformed)?;
-        if !profile.supports(suite) {
+        if !profile.supports(0, suite) {
             return Err(StoredError::Profile);
         }
-        let profile = profile.clone();
-        Ok(Self { state: WaitM3 { profile, suite, c_i, c_r, prk, th_3, trace: Trace::default() } })
+        let (profile, trace) = (profile.clone(), Trace::default());
+        Ok(Self { state: WaitM3 { profile, method: 0, suite, c_i, c_r, y: None, prk_3e2m: prk, th_3, trace } })
     }
 }
 
@@ -302,21 +333,27 @@ impl Responder<PeerPresented> {
     /// Authenticates the Initiator as `peer`, the credential that [`Self::id_cred`] stands for; one's own is `me`.
     ///
     /// # Errors
-    /// [`Failed`]: `SelfPeer`, `Authentication`.
+    /// [`Failed`]: `SelfPeer`, `Authentication`; `UnsupportedCredential` for a key that the method has no use for.
     pub fn authenticate(self, peer: &Credential, me: &Credential) -> Result<Responder<Authenticated>, Failed> {
-        let PeerPresented { wait, plaintext, id, signature, ead_bytes, .. } = self.state;
-        let WaitM3 { profile, suite, c_i, c_r, prk, th_3, mut trace } = wait;
+        let profile = self.state.wait.profile.clone();
+        self.check(peer, me).map_err(|error| Failed::new(error, &profile))
+    }
+
+    fn check(self, peer: &Credential, me: &Credential) -> Result<Responder<Authenticated>, EdhocError> {
+        let PeerPresented { wait, plaintext, id, proof, ead_bytes, .. } = self.state;
+        let WaitM3 { profile, method, suite, c_i, c_r, y, prk_3e2m, th_3, mut trace } = wait;
         if peer.reflects(me) {
-            return Err(Failed::new(EdhocError::SelfPeer, &profile));
+            return Err(EdhocError::SelfPeer);
         }
-        Proof { part: Part::Three, c_r: &[], id: &id, th: &th_3, cred: peer, ead: &ead_bytes }
-            .verify(&prk, &signature, &mut trace)
-            .map_err(|error| Failed::new(error, &profile))?;
+        let g_iy = peer.mixed(signs(method, Role::Initiator), y.as_ref())?;
+        let prk_4e3m = prk_4e3m(prk_3e2m, &th_3, g_iy, &mut trace);
+        Proof { part: Part::Three, suite, c_r: &[], id: &id, th: &th_3, cred: peer, ead: &ead_bytes }
+            .verify(&prk_4e3m, &proof, &mut trace)?;
         let th_4 = th_next(&th_3, &plaintext, peer);
         trace.put("TH_4", &th_4);
-        let session = Session::new(&prk, &th_4, peer.clone(), Role::Responder, suite, (c_i, c_r));
+        let session = Session::new(&prk_4e3m, &th_4, peer.clone(), Role::Responder, suite, (c_i, c_r));
         session.keep(&mut trace);
-        let envelope = Envelope::four(&prk, &th_4, &mut trace);
+        let envelope = Envelope::four(suite, &prk_4e3m, &th_4, &mut trace);
         Ok(Responder { state: Authenticated { profile, envelope, session, trace } })
     }
 }

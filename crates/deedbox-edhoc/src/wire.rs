@@ -169,8 +169,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn signature(&mut self) -> Result<[u8; SIGNATURE_LEN], EdhocError> {
-        self.bytes()?.try_into().map_err(|_| EdhocError::Malformed)
+    /// Signature_or_MAC_x of exactly `len` bytes.
+    pub(crate) fn proof(&mut self, len: usize) -> Result<Vec<u8>, EdhocError> {
+        let bytes = self.bytes()?;
+        if bytes.len() == len { Ok(bytes.to_vec()) } else { Err(EdhocError::Malformed) }
     }
 
     /// All that is left as one EAD field.

@@ -3,5 +3,6 @@
 
 mod handshake;
 mod messages;
+mod methods;
 mod negotiation;
 mod sides;
