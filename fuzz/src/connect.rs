@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_connect::{
-    Accepting, Agreement, Answered, Body, ConnectionsRoot, Contact, Epoch, Established, Frame, Invitation, Invited,
-    Link, LiveSession, Mailbox, Offer, Party, PartyKeys, Reply, Role, Wish,
+    Accepting, Agreement, Answered, Answering, Body, Connection, ConnectionsRoot, Contact, Effect, EndReason, Epoch,
+    Established, Event, Frame, Invitation, Invited, Link, LiveSession, Mailbox, Offer, Party, PartyKeys, Proposal,
+    Renewal, Reply, Role, Stage, Termination, Wish,
 };
 use deedbox_cose::{encrypt0, sign, sign1};
 use deedbox_crypto::{label, secret::SecretBytes};
@@ -123,6 +124,19 @@ pub fn connect_record(data: &[u8]) {
     let _ = theirs.session.open(data, NOW);
     let stored = altered(&ours.session.into_stored(), data);
     let _ = LiveSession::load(&stored, NOW, &mut SeededRng::new(3));
+    // Half-open handshakes and invitations, as stored.
+    let mut rng = SeededRng::new(6);
+    let root = ConnectionsRoot::generate(&mut rng);
+    let (keys, invited) = invited();
+    let (link, invitation) = (invited.link(), invited.invitation().clone());
+    let (person, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
+    let (council, _) = invited.answer(&body, &keys, NOW, &mut rng).unwrap();
+    let _ = Accepting::load(&altered(&person.into_stored(), data), &root);
+    let _ = Answering::load(&altered(&council.into_stored(), data), &invited);
+    let stored = altered(&invited.to_stored(), data);
+    if let Ok(invited) = Invited::load(&stored) {
+        assert_eq!(*invited.to_stored(), stored);
+    }
 }
 
 /// A council's mailbox as stored, a message to it, and what opens and seals such messages.
@@ -186,5 +200,80 @@ pub fn connect_sealed(data: &[u8]) {
         if let Ok(mailbox) = Mailbox::load(&stored, agreement, [0; 8]) {
             assert_eq!(*mailbox.to_stored(), stored);
         }
+    }
+}
+
+/// Ended stays ended; a side moves only to what both have signed; altered documents move nothing.
+pub fn connect_events(data: &[u8]) {
+    static FIRST: LazyLock<(Agreement, ConnectionsRoot, PartyKeys)> = LazyLock::new(|| {
+        let (ours, _, keys) = met(&[]).unwrap();
+        (ours.agreement, ConnectionsRoot::generate(&mut SeededRng::new(2)), keys)
+    });
+    let (first, root, council) = &*FIRST;
+    let keys = |agreement: &Agreement| root.keys_for(agreement, Role::Initiator).unwrap();
+    let mut sides = [Role::Initiator, Role::Responder].map(|role| Connection::active(role, first.clone()));
+    let mut said: [Vec<Body>; 2] = Default::default();
+    for step in data.chunks_exact(3).take(64) {
+        let (side, number) = (usize::from(step[0] & 1), usize::from(step[1]));
+        let (before, role) = (sides[side].clone(), sides[side].role());
+        let current = before.agreement().unwrap_or(first).clone();
+        let own = |sign: &dyn Fn(&PartyKeys) -> Event| match role {
+            Role::Initiator => sign(&keys(&current)),
+            Role::Responder => sign(council),
+        };
+        let heard = said[1 - side].get(number % said[1 - side].len().max(1)).cloned();
+        let event = match step[0] >> 1 {
+            0 => own(&|keys| {
+                let terms = Digest::from_bytes([step[2]; 32]);
+                let renewal = Renewal { terms, permissions: vec![], not_after: None };
+                Event::Propose(Proposal::sign(&current, role, renewal, keys, NOW, keys.sign()).unwrap())
+            }),
+            1 => match before.proposal().filter(|proposal| proposal.by() != role) {
+                Some(proposal) => own(&|keys| Event::Agree(proposal.agree(&current, keys.sign()).unwrap())),
+                None => Event::Decline,
+            },
+            2 => Event::Decline,
+            3 => Event::Suspend(step[2]),
+            4 => Event::Resume(step[2]),
+            5 => own(&|keys| {
+                let reason = EndReason::Withdrawn;
+                Event::Terminate(Termination::sign(&current, role, reason, NOW, keys.sign()).unwrap())
+            }),
+            6 => Event::Opened(first.hash()),
+            7 => Event::Opened(current.hash()),
+            8 => Event::Unknown,
+            9 => Event::Refused,
+            10 => Event::Agreed(current.clone()),
+            11 => match heard {
+                // One bit of a document is altered.
+                Some(Body::Propose(bytes) | Body::Agree(bytes) | Body::Terminate(bytes)) => {
+                    let mut other = bytes;
+                    let at = usize::from(step[2]) * 7 % other.len();
+                    other[at] ^= 1;
+                    for body in [Body::Propose(other.clone()), Body::Agree(other.clone()), Body::Terminate(other)] {
+                        assert!(before.clone().apply(Event::Received(body), NOW).is_err());
+                    }
+                    continue;
+                }
+                _ => Event::Tick,
+            },
+            _ => heard.map_or(Event::Tick, Event::Received),
+        };
+        let (after, effects) = match before.clone().apply(event, NOW) {
+            Ok(done) => done,
+            Err((after, _)) => {
+                assert_eq!(after, before);
+                (after, vec![])
+            }
+        };
+        assert!(before.stage() != Stage::Ended || (after == before && effects.is_empty()));
+        if let Some(agreement) = after.agreement().filter(|agreement| agreement.hash() != current.hash()) {
+            Agreement::verify_renewal(&current, agreement.bytes()).expect("signed by both, after the one before");
+        }
+        said[side].extend(effects.into_iter().filter_map(|effect| match effect {
+            Effect::Send(body) => Some(body),
+            _ => None,
+        }));
+        sides[side] = after;
     }
 }

@@ -49,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     ("audit_observe", audit::audit_observe),
     ("cbor_strict", cbor::cbor_strict),
     ("connect_agreement", connect::connect_agreement),
+    ("connect_events", connect::connect_events),
     ("connect_frame", connect::connect_frame),
     ("connect_invitation", connect::connect_invitation),
     ("connect_link", connect::connect_link),

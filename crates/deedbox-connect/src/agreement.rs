@@ -3,12 +3,12 @@
 use alloc::vec::Vec;
 
 use deedbox_cbor::{Item, Limits, Order, Writer, read};
-use deedbox_cose::{Signer, sign};
+use deedbox_cose::{Signer, VerifyKey, sign};
 use deedbox_crypto::{hash::sha256, label};
 use deedbox_edhoc::Role;
 use deedbox_model::{ConnectionId, Digest, Timestamp};
 
-use crate::{error::ConnectError, invitation::InvitationId, party::Party};
+use crate::{error::ConnectError, invitation::InvitationId, pairwise::PartyKeys, party::Party};
 
 /// What two parties agree on.
 ///
@@ -119,7 +119,7 @@ pub struct Agreement {
 }
 
 impl Agreement {
-    /// Verifies an agreement with both signatures.
+    /// Verifies a connection's first agreement, with both signatures. For a later one see [`Agreement::verify_renewal`].
     ///
     /// # Errors
     /// [`ConnectError::LimitExceeded`], [`ConnectError::Malformed`], [`ConnectError::Rejected`].
@@ -128,6 +128,50 @@ impl Agreement {
     /// The keys are the agreement's own: it says what two keys agreed on, not whose keys these are.
     pub fn verify(bytes: &[u8]) -> Result<Self, ConnectError> {
         Self::check(bytes, true)
+    }
+
+    /// Verifies the agreement that follows `prior`, with both signatures by the keys that `prior` names.
+    ///
+    /// # Errors
+    /// [`ConnectError::LimitExceeded`], [`ConnectError::Malformed`], [`ConnectError::AgreementMismatch`] when it does not
+    /// follow, [`ConnectError::Rejected`].
+    pub fn verify_renewal(prior: &Self, bytes: &[u8]) -> Result<Self, ConnectError> {
+        prior.following(bytes, &[prior.body.initiator.sign(), prior.body.responder.sign()])
+    }
+
+    /// Reads what follows this agreement, signed by exactly `keys`.
+    fn following(&self, bytes: &[u8], keys: &[&VerifyKey]) -> Result<Self, ConnectError> {
+        if bytes.len() > MAX_AGREEMENT {
+            return Err(ConnectError::LimitExceeded);
+        }
+        let document = sign::Document::parse(bytes).map_err(|_| ConnectError::Malformed)?;
+        let payload = document.peek().payload();
+        let body = Body::decode(payload).ok_or(ConnectError::Malformed)?;
+        let follows = body.conn == self.body.conn
+            && Some(body.serial) == self.body.serial.checked_add(1)
+            && body.prior == Some(self.hash)
+            && body.inv == self.body.inv
+            && body.not_before >= self.body.not_before
+            && body.initiator.subject() == self.body.initiator.subject()
+            && body.responder.subject() == self.body.responder.subject();
+        if !follows {
+            return Err(ConnectError::AgreementMismatch);
+        }
+        document.verify(keys, label::AGREEMENT.as_bytes()).map_err(|_| ConnectError::Rejected)?;
+        Ok(Self { bytes: bytes.to_vec(), hash: Digest::from_bytes(sha256(payload)), body })
+    }
+
+    /// What is different from `prior`.
+    #[must_use]
+    pub fn changes(&self, prior: &Self) -> Changes {
+        let (new, old) = (&self.body, &prior.body);
+        Changes {
+            terms: new.terms != old.terms,
+            permissions: new.permissions != old.permissions,
+            time: new.not_before > old.not_after.unwrap_or(new.not_before) || new.not_after != old.not_after,
+            initiator_keys: new.initiator != old.initiator,
+            responder_keys: new.responder != old.responder,
+        }
     }
 
     /// The Initiator's signature alone.
@@ -250,6 +294,153 @@ impl Agreement {
     }
 }
 
+/// What a renewal says anew. Keys are those of who proposes it; the other side's stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewal {
+    /// The digest of the terms.
+    pub terms: Digest,
+    /// Digests of the permissions given: at most 16.
+    pub permissions: Vec<Digest>,
+    /// The end, if it has one.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What a renewal changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part of the agreement, changed or not")]
+#[non_exhaustive]
+pub struct Changes {
+    /// The terms.
+    pub terms: bool,
+    /// The permissions.
+    pub permissions: bool,
+    /// Its end, or it begins after the old one's end.
+    pub time: bool,
+    /// The keys of who accepted.
+    pub initiator_keys: bool,
+    /// The keys of who invited.
+    pub responder_keys: bool,
+}
+
+impl Changes {
+    /// Whether the person must be asked: not for new keys alone.
+    #[must_use]
+    pub const fn must_ask(self) -> bool {
+        self.terms || self.permissions || self.time
+    }
+}
+
+/// A renewal that one party signed, by the key that the agreement in force names for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    by: Role,
+    agreement: Agreement,
+}
+
+impl Proposal {
+    /// Proposes to renew `prior` as the party `by`: with `keys` from then on, signed by `signer`, its sign key so far.
+    ///
+    /// # Errors
+    /// [`ConnectError::LimitExceeded`] above 16 permissions or 2^32 agreements, [`ConnectError::Malformed`] for an end in
+    /// the past, [`ConnectError::Signer`].
+    pub fn sign(
+        prior: &Agreement,
+        by: Role,
+        renewal: Renewal,
+        keys: &PartyKeys,
+        now: Timestamp,
+        signer: &impl Signer,
+    ) -> Result<Self, ConnectError> {
+        if signer.public() != prior.party(by).sign() {
+            return Err(ConnectError::Signer);
+        }
+        if renewal.permissions.len() > MAX_PERMISSIONS {
+            return Err(ConnectError::LimitExceeded);
+        }
+        let not_before = now.max(prior.body.not_before);
+        if renewal.not_after.is_some_and(|at| at <= not_before) {
+            return Err(ConnectError::Malformed);
+        }
+        let mut body = Body {
+            serial: prior.body.serial.checked_add(1).ok_or(ConnectError::LimitExceeded)?,
+            prior: Some(prior.hash),
+            terms: renewal.terms,
+            not_before,
+            not_after: renewal.not_after,
+            permissions: renewal.permissions,
+            ..prior.body.clone()
+        };
+        let party = match by {
+            Role::Initiator => &mut body.initiator,
+            Role::Responder => &mut body.responder,
+        };
+        *party = party.with_keys(keys);
+        Ok(Self { by, agreement: Agreement::draft(body, signer)? })
+    }
+
+    /// Verifies what the party `by` proposes as the renewal of `prior`.
+    ///
+    /// # Errors
+    /// As [`Agreement::verify_renewal`].
+    pub fn verify(prior: &Agreement, by: Role, bytes: &[u8]) -> Result<Self, ConnectError> {
+        Ok(Self { by, agreement: prior.following(bytes, &[prior.party(by).sign()])? })
+    }
+
+    /// Agrees, as the other party, whose sign key in `prior` `signer` holds.
+    ///
+    /// # Errors
+    /// [`ConnectError::AgreementMismatch`] when it renews another, [`ConnectError::Signer`].
+    pub fn agree(&self, prior: &Agreement, signer: &impl Signer) -> Result<Agreement, ConnectError> {
+        if self.agreement.prior() != Some(prior.hash) {
+            return Err(ConnectError::AgreementMismatch);
+        }
+        let other = match self.by {
+            Role::Initiator => Role::Responder,
+            Role::Responder => Role::Initiator,
+        };
+        if signer.public() != prior.party(other).sign() {
+            return Err(ConnectError::Signer);
+        }
+        let agreement = self.agreement.clone().countersign(signer)?;
+        match self.by {
+            Role::Initiator => Ok(agreement),
+            // The Initiator's signature comes first, whoever signed first.
+            Role::Responder => agreement.swapped().ok_or(ConnectError::Malformed),
+        }
+    }
+
+    /// Who proposes it.
+    #[must_use]
+    pub const fn by(&self) -> Role {
+        self.by
+    }
+
+    /// What is proposed. It holds when both have signed, and not before.
+    #[must_use]
+    pub const fn content(&self) -> &Agreement {
+        &self.agreement
+    }
+
+    /// The document, with one signature.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.agreement.bytes
+    }
+}
+
+impl Agreement {
+    /// The same with its two signatures in the other order.
+    fn swapped(self) -> Option<Self> {
+        let item = read(&self.bytes, Order::Canonical, &Limits::new(MAX_AGREEMENT)).ok()?;
+        let (tag, item) = item.as_tag()?;
+        let [protected, unprotected, payload, signatures] = item.as_array()?.exactly()?;
+        let [first, second] = signatures.as_array()?.exactly()?;
+        let mut writer = Writer::new();
+        writer.tag(tag).array(4).item(protected).item(unprotected).item(payload).array(2).item(second).item(first);
+        Some(Self { bytes: writer.into_vec(), ..self })
+    }
+}
+
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -264,6 +455,8 @@ pub enum EndReason {
     Security,
     /// The agreement's time was over; never in a termination.
     Expired,
+    /// No agreement came about: one side refused; never in a termination.
+    Refused,
 }
 
 impl EndReason {
@@ -273,7 +466,7 @@ impl EndReason {
             Self::Withdrawn => Some(1),
             Self::PurposeMet => Some(2),
             Self::Security => Some(3),
-            Self::Expired => None,
+            Self::Expired | Self::Refused => None,
         }
     }
 
@@ -306,7 +499,8 @@ impl Termination {
     /// Ends `agreement` as the party `by`, whose sign key `signer` holds.
     ///
     /// # Errors
-    /// [`ConnectError::NotNow`] for [`EndReason::Expired`], which nobody signs; [`ConnectError::Signer`].
+    /// [`ConnectError::NotNow`] for [`EndReason::Expired`] and [`EndReason::Refused`], which nobody signs;
+    /// [`ConnectError::Signer`].
     pub fn sign(
         agreement: &Agreement,
         by: Role,

@@ -2,6 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 
+use deedbox_cbor::{Item, Limits, Order, Writer, read};
 use deedbox_cose::{Signer, VerifyKey};
 use deedbox_crypto::{ct, secret::SecretBytes};
 use deedbox_edhoc::{
@@ -10,6 +11,7 @@ use deedbox_edhoc::{
 };
 use deedbox_model::{ConnectionId, Digest, Timestamp};
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::{
     agreement::{Agreement, Body as AgreementBody, MAX_PERMISSIONS},
@@ -18,7 +20,7 @@ use crate::{
     invitation::{Invitation, InvitationId, InviterKind, Offer},
     link::Link,
     padding,
-    pairwise::{ConnectionsRoot, PartyKeys},
+    pairwise::{ConnectionsRoot, INVITING, PartyKeys},
     party::{self, Party},
     session::{Body, CHECK_CODE, Contact, LiveSession, check_code},
 };
@@ -158,6 +160,12 @@ impl Accepting {
         Ok((Self { edhoc, keys, draft, me, peer, own, check }, body))
     }
 
+    /// The hash of the agreement that is to come about.
+    #[must_use]
+    pub const fn agreement(&self) -> Digest {
+        self.draft.hash()
+    }
+
     /// The agreement with one's own signature, to be stored for [`Accepting::again`].
     #[must_use]
     pub fn draft(&self) -> &[u8] {
@@ -168,6 +176,38 @@ impl Accepting {
     #[must_use]
     pub const fn own_id(&self) -> &[u8; 8] {
         &self.own
+    }
+
+    /// The state's bytes, to be sealed and stored while message_2 is awaited. They hold secrets and are for one use: delete
+    /// them before [`Accepting::answer`].
+    #[must_use]
+    pub fn into_stored(self) -> Zeroizing<Vec<u8>> {
+        let edhoc = self.edhoc.into_stored();
+        let (draft, peer) = (self.draft.bytes(), self.peer.bytes());
+        // Large enough, so that no copy is left behind by growing.
+        let capacity = edhoc.len().saturating_add(draft.len()).saturating_add(peer.len()).saturating_add(64);
+        let mut writer = Writer::with_capacity(capacity);
+        writer.array(6).uint(STORED).bytes(&edhoc).bytes(draft).bytes(peer).bytes(&self.own).bool(self.check);
+        Zeroizing::new(writer.into_vec())
+    }
+
+    /// Takes up a stored state, with the root that made it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Malformed`]; [`ConnectError::Rejected`] for another root.
+    pub fn load(stored: &[u8], root: &ConnectionsRoot) -> Result<Self, ConnectError> {
+        let parts = || -> Option<_> {
+            let item = read(stored, Order::Canonical, &Limits::new(MAX_STORED)).ok()?;
+            let [version, edhoc, draft, peer, own, check] = item.as_array()?.exactly()?;
+            version.as_u64().filter(|version| *version == STORED)?;
+            let edhoc = Initiator::from_stored(&Profile::production(), edhoc.as_bytes()?).ok()?;
+            Some((edhoc, draft.as_bytes()?, peer.as_bytes()?, own.as_byte_array()?, check.as_bool()?))
+        };
+        let (edhoc, draft, peer, own, check) = parts().ok_or(ConnectError::Malformed)?;
+        let draft = Agreement::verify_half(draft)?;
+        let keys = root.keys_for(&draft, Role::Initiator)?;
+        let me = credential(&party::cred_i(draft.connection_id(), keys.auth().public(), &draft.hash()))?;
+        Ok(Self { edhoc, keys, me, peer: credential(peer)?, draft, own, check })
     }
 
     /// Reads the body with message_2 and gives the one with message_3 and the Accept. From now on the inviter knows who
@@ -381,6 +421,60 @@ impl Invited {
         &self.invitation
     }
 
+    /// The invitation's bytes, with secret and uses, to be sealed and stored: again after each use, before the Confirm
+    /// leaves.
+    #[must_use]
+    pub fn to_stored(&self) -> Zeroizing<Vec<u8>> {
+        let invitation = self.invitation.bytes();
+        // Large enough, so that no copy of the secret is left behind by growing.
+        let capacity = invitation.len().saturating_add(64).saturating_add(self.accepted.len().saturating_mul(128));
+        let mut writer = Writer::with_capacity(capacity);
+        writer.array(5).uint(STORED).bytes(invitation).bytes(self.secret.expose()).uint(u64::from(self.left));
+        writer.array(self.accepted.len());
+        for who in &self.accepted {
+            writer.array(3);
+            who.conn.encode(&mut writer);
+            who.agreement.encode(&mut writer);
+            who.auth.encode(&mut writer);
+        }
+        Zeroizing::new(writer.into_vec())
+    }
+
+    /// Takes up a stored invitation.
+    ///
+    /// # Errors
+    /// [`ConnectError::Malformed`], [`ConnectError::Rejected`].
+    pub fn load(stored: &[u8]) -> Result<Self, ConnectError> {
+        let limits = Limits::new(MAX_STORED_INVITED);
+        let parts = || -> Option<_> {
+            let item = read(stored, Order::Canonical, &limits).ok()?;
+            let [version, invitation, secret, left, accepted] = item.as_array()?.exactly()?;
+            version.as_u64().filter(|version| *version == STORED)?;
+            let who = |item: Item<'_>| {
+                let [conn, agreement, auth] = item.as_array()?.exactly()?;
+                let (conn, agreement) = (ConnectionId::decode(conn)?, Digest::decode(agreement)?);
+                Some(Acceptance { conn, agreement, auth: party::signing_key(auth)? })
+            };
+            let accepted = accepted.as_array()?.iter().map(who).collect::<Option<Vec<_>>>()?;
+            let secret = SecretBytes::try_from_slice(secret.as_bytes()?)?;
+            Some((invitation.as_bytes()?, secret, left.as_u32()?, accepted))
+        };
+        let (invitation, secret, left, accepted) = parts().ok_or(ConnectError::Malformed)?;
+        let invitation = Invitation::verify(invitation)?;
+        let used = u32::try_from(accepted.len()).ok().and_then(|used| used.checked_add(left));
+        if used != Some(invitation.offer().uses) {
+            return Err(ConnectError::Malformed);
+        }
+        let digest = Digest::from_bytes(deedbox_crypto::hash::sha256(invitation.bytes()));
+        Ok(Self { invitation, digest, secret, left, accepted })
+    }
+
+    /// The credential of first contact: it holds what only who has the link can compute.
+    fn credential(&self) -> Result<Credential, ConnectError> {
+        let claim = party::claim(&self.secret, self.invitation.inv(), self.invitation.bytes());
+        inviter_credential(self.invitation.responder(), claim.expose())
+    }
+
     /// How many may still accept it.
     #[must_use]
     pub const fn uses_left(&self) -> u32 {
@@ -411,8 +505,7 @@ impl Invited {
         if now >= grace || (now >= until && self.accepted.is_empty()) {
             return Err(refused(ConnectError::Expired, &to));
         }
-        let claim = party::claim(&self.secret, inv, self.invitation.bytes());
-        let me = inviter_credential(self.invitation.responder(), claim.expose())?;
+        let me = self.credential()?;
         let own: [u8; 8] = draw(rng);
         let c_r = cid(&own)?;
         let length = got.plaintext_2_len(&c_r, &me, Form::Kid).map_err(ConnectError::from)?;
@@ -460,6 +553,22 @@ impl Answering {
     #[must_use]
     pub const fn own_id(&self) -> &[u8; 8] {
         &self.own
+    }
+
+    /// The state's bytes, to be sealed and stored while message_3 is awaited. They hold secrets and are for one use: delete
+    /// them before [`Answering::finish`].
+    #[must_use]
+    pub fn into_stored(self) -> Zeroizing<Vec<u8>> {
+        store_answer(self.edhoc, &self.own, &self.peer)
+    }
+
+    /// Takes up a stored state of `invited`'s.
+    ///
+    /// # Errors
+    /// [`ConnectError::Malformed`].
+    pub fn load(stored: &[u8], invited: &Invited) -> Result<Self, ConnectError> {
+        let (edhoc, own, peer) = load_answer(stored)?;
+        Ok(Self { edhoc, me: invited.credential()?, own, peer })
     }
 
     /// Reads the body with message_3 and the Accept, checks the agreement in it, and countersigns.
@@ -572,6 +681,27 @@ impl Established {
     }
 }
 
+/// A Responder's half-open handshake as stored.
+pub(crate) fn store_answer(edhoc: Responder<responder::WaitM3>, own: &[u8; 8], peer: &[u8; 8]) -> Zeroizing<Vec<u8>> {
+    let edhoc = edhoc.into_stored();
+    // Large enough, so that no copy is left behind by growing.
+    let mut writer = Writer::with_capacity(edhoc.len().saturating_add(32));
+    writer.array(4).uint(STORED).bytes(&edhoc).bytes(own).bytes(peer);
+    Zeroizing::new(writer.into_vec())
+}
+
+#[expect(clippy::type_complexity, reason = "the parts of two states")]
+pub(crate) fn load_answer(stored: &[u8]) -> Result<(Responder<responder::WaitM3>, [u8; 8], [u8; 8]), ConnectError> {
+    let parts = || {
+        let item = read(stored, Order::Canonical, &Limits::new(MAX_STORED)).ok()?;
+        let [version, edhoc, own, peer] = item.as_array()?.exactly()?;
+        version.as_u64().filter(|version| *version == STORED)?;
+        let edhoc = Responder::from_stored(&Profile::production(), edhoc.as_bytes()?).ok()?;
+        Some((edhoc, own.as_byte_array()?, peer.as_byte_array()?))
+    };
+    parts().ok_or(ConnectError::Malformed)
+}
+
 fn check_link(link: &Link, invitation: &Invitation) -> Result<(), ConnectError> {
     let named =
         invitation.inv() == link.inv && deedbox_crypto::hash::sha256(invitation.bytes()) == *link.digest.as_bytes();
@@ -637,12 +767,15 @@ pub(crate) fn draw(rng: &mut impl CryptoRng) -> [u8; 8] {
     bytes
 }
 
-/// Serial of a connection's first agreement; an inviting person's keys have serial 0.
+/// Serial of a connection's first agreement.
 const FIRST: u32 = 1;
-const INVITING: u32 = 0;
 /// How long the same Accept may come again after the invitation's end.
-const GRACE_SECS: u64 = 30 * 86_400;
+pub(crate) const GRACE_SECS: u64 = 30 * 86_400;
 const CODE_SECS: u64 = 300;
+pub(crate) const STORED: u64 = 1;
+pub(crate) const MAX_STORED: usize = 131_072;
+/// An invitation, and a million who used it.
+const MAX_STORED_INVITED: usize = 128 << 20;
 const CODE_TRIES: u8 = 3;
 const REFUSED_CODE: u8 = 2;
 /// The EDHOC error message (1, "rejected").

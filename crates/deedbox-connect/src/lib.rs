@@ -68,6 +68,7 @@ extern crate alloc;
 #[cfg(feature = "test-util")]
 pub mod vectors;
 
+mod active;
 mod agreement;
 mod base45;
 mod base64url;
@@ -84,7 +85,8 @@ mod reopen;
 mod sealed;
 mod session;
 
-pub use agreement::{Agreement, EndReason, Termination};
+pub use active::{Active, Tombstone};
+pub use agreement::{Agreement, Changes, EndReason, Proposal, Renewal, Termination};
 pub use contact::{
     Accepted, Accepting, Answered, Answering, AwaitingConfirm, Confirming, Established, Invited, Reply, Typed, Wish,
 };
@@ -92,7 +94,7 @@ pub use deedbox_edhoc::Role;
 pub use error::{ConnectError, Failed};
 pub use frame::{Frame, FrameKind};
 pub use invitation::{Invitation, InvitationId, InviterKind, Offer};
-pub use lifecycle::{Active, Connection, Tombstone};
+pub use lifecycle::{Connection, Effect, Event, Stage};
 pub use link::Link;
 pub use pairwise::{ConnectionsRoot, PartyKeys};
 pub use party::Party;

@@ -2,11 +2,12 @@
 
 use core::fmt;
 
-use deedbox_cose::{LocalSigner, RecipientSecret};
+use deedbox_cose::{LocalSigner, RecipientSecret, Signer as _};
 use deedbox_crypto::{kdf, label, secret::SecretBytes};
+use deedbox_edhoc::Role;
 use rand_core::CryptoRng;
 
-use crate::error::ConnectError;
+use crate::{agreement::Agreement, error::ConnectError};
 
 /// The connections root of a person's keyring.
 pub struct ConnectionsRoot(SecretBytes<32>);
@@ -42,6 +43,24 @@ impl ConnectionsRoot {
             sign: LocalSigner::from_seed(&seed(Purpose::Sign)),
             seal: RecipientSecret::from_seed(&seed(Purpose::Seal)).map_err(|_| ConnectError::Rejected)?,
         })
+    }
+
+    /// The keys that `agreement` names for its party `role`, if they are of this root: of its serial, or of an earlier one
+    /// when the other side proposed the renewals since.
+    ///
+    /// # Errors
+    /// [`ConnectError::Rejected`] when they are not.
+    pub fn keys_for(&self, agreement: &Agreement, role: Role) -> Result<PartyKeys, ConnectError> {
+        let conn = agreement.connection_id();
+        let mut ids = (1..=agreement.serial()).rev().map(|serial| (*conn.as_bytes(), serial));
+        let invited = agreement.inv().map(|inv| (*inv.as_bytes(), INVITING));
+        let party = agreement.party(role);
+        let auth = |(id, serial): &(_, _)| {
+            party.auth() == LocalSigner::from_seed(&self.seed(Purpose::Auth, id, *serial)).public()
+        };
+        let (id, serial) = ids.find(auth).or_else(|| invited.filter(auth)).ok_or(ConnectError::Rejected)?;
+        let keys = self.keys(&id, serial)?;
+        if party.with_keys(&keys) == *party { Ok(keys) } else { Err(ConnectError::Rejected) }
     }
 
     pub(crate) fn seed(&self, purpose: Purpose, id: &[u8; 16], serial: u32) -> SecretBytes<32> {
@@ -111,3 +130,6 @@ impl fmt::Debug for PartyKeys {
         f.debug_struct("PartyKeys").finish_non_exhaustive()
     }
 }
+
+/// Serial of the keys of a person who invites, whose id is the invitation's.
+pub(crate) const INVITING: u32 = 0;

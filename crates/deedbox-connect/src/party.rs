@@ -58,6 +58,11 @@ impl Party {
         }
     }
 
+    /// The same party with other keys.
+    pub(crate) fn with_keys(&self, keys: &PartyKeys) -> Self {
+        Self::new(self.subject.clone(), keys)
+    }
+
     /// How the party is named.
     #[must_use]
     pub fn subject(&self) -> &str {
@@ -180,7 +185,7 @@ fn connection_subject(subject: &str) -> Option<ConnectionId> {
     ConnectionId::parse_hex(subject.strip_prefix(CONNECTION)?)
 }
 
-fn signing_key(item: Item<'_>) -> Option<VerifyKey> {
+pub(crate) fn signing_key(item: Item<'_>) -> Option<VerifyKey> {
     let key = VerifyKey::from_item(item).ok()?;
     (key.algorithm() == Algorithm::Ed25519 && key.to_cose_key() == item.bytes()).then_some(key)
 }

@@ -2,13 +2,15 @@
 
 use alloc::vec::Vec;
 
+use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_edhoc::{Credential, Form, Initiator, Profile, Responder, Role, initiator, responder};
 use deedbox_model::Timestamp;
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::{
     agreement::Agreement,
-    contact::{cid, credential, draw, stopped},
+    contact::{MAX_STORED, STORED, cid, credential, draw, load_answer, stopped, store_answer},
     error::{ConnectError, Failed},
     frame::{Expected, Frame, FrameKind, expect},
     padding,
@@ -54,6 +56,34 @@ impl Calling {
     #[must_use]
     pub const fn own_id(&self) -> &[u8; 8] {
         &self.own
+    }
+
+    /// The state's bytes, to be sealed and stored while message_2 is awaited. They hold secrets and are for one use: delete
+    /// them before [`Calling::answer`].
+    #[must_use]
+    pub fn into_stored(self) -> Zeroizing<Vec<u8>> {
+        let edhoc = self.edhoc.into_stored();
+        // Large enough, so that no copy is left behind by growing.
+        let mut writer = Writer::with_capacity(edhoc.len().saturating_add(32));
+        writer.array(3).uint(STORED).bytes(&edhoc).bytes(&self.own);
+        Zeroizing::new(writer.into_vec())
+    }
+
+    /// Takes up a stored state, of a session under `agreement`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Malformed`].
+    pub fn load(stored: &[u8], agreement: &Agreement) -> Result<Self, ConnectError> {
+        let parts = || {
+            let item = read(stored, Order::Canonical, &Limits::new(MAX_STORED)).ok()?;
+            let [version, edhoc, own] = item.as_array()?.exactly()?;
+            version.as_u64().filter(|version| *version == STORED)?;
+            let edhoc = Initiator::from_stored(&Profile::production(), edhoc.as_bytes()?).ok()?;
+            Some((edhoc, own.as_byte_array()?))
+        };
+        let (edhoc, own) = parts().ok_or(ConnectError::Malformed)?;
+        let (me, peer) = (initiator_credential(agreement)?, responder_credential(agreement.responder())?);
+        Ok(Self { edhoc, agreement: agreement.clone(), me, peer, own })
     }
 
     /// Reads the body with message_2 and gives the one with message_3.
@@ -155,6 +185,22 @@ impl Receiving {
     #[must_use]
     pub const fn own_id(&self) -> &[u8; 8] {
         &self.own
+    }
+
+    /// The state's bytes, to be sealed and stored while message_3 is awaited. They hold secrets and are for one use: delete
+    /// them before [`Receiving::finish`].
+    #[must_use]
+    pub fn into_stored(self) -> Zeroizing<Vec<u8>> {
+        store_answer(self.edhoc, &self.own, &self.peer)
+    }
+
+    /// Takes up a stored state, of the side that invited, as its agreements name it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Malformed`].
+    pub fn load(stored: &[u8], party: &Party) -> Result<Self, ConnectError> {
+        let (edhoc, own, peer) = load_answer(stored)?;
+        Ok(Self { edhoc, me: responder_credential(party)?, own, peer })
     }
 
     /// Reads the body with message_3, finds the agreement by the thumbprint of the Initiator's auth key, and gives the

@@ -450,6 +450,7 @@ impl From<EndReason> for u8 {
             EndReason::PurposeMet => 2,
             EndReason::Security => 3,
             EndReason::Expired => 4,
+            EndReason::Refused => 5,
         }
     }
 }

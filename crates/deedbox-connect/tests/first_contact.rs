@@ -1,12 +1,12 @@
 //! A person accepts a council's invitation, with a host in between that does as it likes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use deedbox_connect::{
-    Accepting, Active, Agreement, Answered, Body, Calling, ConnectionsRoot, Contact, EndReason, Established, Failed,
-    Frame, Invitation, Invited, Link, LiveSession, Offer, Party, PartyKeys, Receiving, Reply, Role, Termination, Typed,
-    Wish,
+    Accepting, Active, Agreement, Answered, Answering, Body, Calling, ConnectionsRoot, Contact, EndReason, Established,
+    Failed, Frame, FrameKind, Invitation, Invited, Link, LiveSession, Mailbox, Offer, Party, PartyKeys, Receiving,
+    Reply, Role, Termination, Typed, Wish,
 };
 use deedbox_model::{Digest, MailboxId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
@@ -266,6 +266,47 @@ fn after_a_lost_confirm_the_same_person_may_come_again() {
 }
 
 #[test]
+fn both_sides_may_restart_at_every_wait() {
+    let mut rng = SeededRng::new(40);
+    let mut council = council(Offer { uses: 2, ..offer() }, &mut rng);
+    let (link, invitation) = opened(&council);
+    let root = ConnectionsRoot::generate(&mut rng);
+    let (person, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
+    let stored = person.into_stored();
+    council.invited = Invited::load(&council.invited.to_stored()).unwrap();
+    let (answering, body) = council.invited.answer(&body, &council.keys, NOW, &mut rng).unwrap();
+    let stored_answer = answering.into_stored();
+    let person = Accepting::load(&stored, &root).unwrap();
+    let (person, body) = person.answer(&body, &contact(1), NOW, &mut rng).unwrap();
+    let answering = Answering::load(&stored_answer, &council.invited).unwrap();
+    let answered = answering.finish(&mut council.invited, &body, &council.keys, &contact(2), NOW, &mut rng).unwrap();
+    let Answered::Active(theirs, body) = answered else { panic!("no check code was asked for") };
+    let Reply::Confirmed(ours) = person.read(&body, NOW).unwrap() else { panic!("confirmed at once") };
+    assert_eq!(ours.agreement, theirs.agreement);
+
+    // What was used stays used, and who used it may come again.
+    let invited = council.invited.to_stored();
+    council.invited = Invited::load(&invited).unwrap();
+    assert_eq!((council.invited.uses_left(), &*council.invited.to_stored()), (1, &*invited));
+    assert!(meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).is_ok());
+    council.invited = Invited::load(&council.invited.to_stored()).unwrap();
+    let failed = meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).err().unwrap();
+    assert_eq!(failed.error.code(), "InvitationUsed");
+
+    let other = ConnectionsRoot::generate(&mut rng);
+    assert_eq!(Accepting::load(&stored, &other).err().unwrap().code(), "Rejected");
+    for len in (0..stored.len()).step_by(7) {
+        assert!(Accepting::load(&stored[..len], &root).is_err());
+    }
+    for len in 0..stored_answer.len() {
+        assert!(Answering::load(&stored_answer[..len], &council.invited).is_err());
+    }
+    for len in (0..invited.len()).step_by(7) {
+        assert!(Invited::load(&invited[..len]).is_err());
+    }
+}
+
+#[test]
 fn time_ends_an_invitation() {
     let mut rng = SeededRng::new(11);
     let council = council(offer(), &mut rng);
@@ -423,21 +464,65 @@ fn either_party_ends_it_for_good() {
     assert_eq!((ended.reason, ended.by, ended.at), (EndReason::PurposeMet, Some(Role::Responder), later(5)));
 }
 
-#[test]
-fn two_connections_of_one_root_share_no_bytes() {
-    let root = ConnectionsRoot::generate(&mut SeededRng::new(22));
-    let mut rng = SeededRng::new(23);
-    let mut parties = Vec::new();
-    for _ in 0..2 {
-        let council = council(offer(), &mut rng);
-        let (link, invitation) = opened(&council);
-        let (_, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
-        parties.push(body);
+/// All bodies of a first contact, a record and a sealed message each way, and a later session, of one person with one
+/// council of many.
+fn wire(root: &ConnectionsRoot, rng: &mut SeededRng) -> Vec<Vec<u8>> {
+    let address = |rng: &mut SeededRng| MailboxId::generate(rng);
+    let contact = |address| Contact { address, ..contact(0) };
+    let mut council = council(offer(), rng);
+    let (link, invitation) = opened(&council);
+    let (at_home, at_council) = (address(rng), address(rng));
+    let (person, one) = Accepting::start(root, &link, &invitation, Wish::default(), NOW, rng).unwrap();
+    let (answering, two) = council.invited.answer(&one, &council.keys, NOW, rng).unwrap();
+    let (person, three) = person.answer(&two, &contact(at_home), NOW, rng).unwrap();
+    let answered =
+        answering.finish(&mut council.invited, &three, &council.keys, &contact(at_council), NOW, rng).unwrap();
+    let Answered::Active(mut theirs, four) = answered else { panic!("no check code was asked for") };
+    let Reply::Confirmed(mut ours) = person.read(&four, NOW).unwrap() else { panic!("confirmed at once") };
+    let mut bodies = vec![one, two, three, four];
+    for (side, own, peer) in [(&mut ours, at_home, at_council), (&mut theirs, at_council, at_home)] {
+        let record = side.session.seal(&data("the same words"), NOW).unwrap();
+        bodies.push(Frame::write_all(&[Frame::new(FrameKind::Record, side.session.peer_id(), &record)]));
+        let mut mailbox = Mailbox::new(&side.agreement, side.session.role(), own, peer, rng);
+        mailbox.add(side.session.take_epoch().unwrap(), NOW);
+        let message = mailbox.seal(&data("the same words"), NOW, later(60), rng).unwrap();
+        bodies.push(Frame::write_all(&[Frame::new(FrameKind::Sealed, peer.as_bytes(), &message)]));
     }
-    // Frame, invitation, method, suite and heads apart, no 4 bytes are the same.
-    let tail = |body: &[u8]| body[24..].windows(4).map(<[u8]>::to_vec).collect::<Vec<_>>();
-    let (a, b) = (tail(&parties[0]), tail(&parties[1]));
-    assert!(a.iter().all(|four| !b.contains(four)));
+    let agreement = ours.agreement;
+    let keys = root.keys_for(&agreement, Role::Initiator).unwrap();
+    let (calling, one) = Calling::start(&agreement, &keys, rng).unwrap();
+    let (receiving, two) = Receiving::start(agreement.responder(), &council.keys, &one, rng).unwrap();
+    let (_, three) = calling.answer(&two, &keys, NOW, rng).unwrap();
+    let (.., four) = receiving.finish(&three, |_| Some(agreement.clone()), NOW, rng).unwrap();
+    bodies.extend([one, two, three, four]);
+    bodies
+}
+
+#[test]
+fn two_connections_of_one_person_share_four_bytes_only_where_those_of_two_persons_do() {
+    let mut rng = SeededRng::new(22);
+    let [root, other] = [(); 2].map(|()| ConnectionsRoot::generate(&mut rng));
+    let [a, b, stranger] = [&root, &root, &other].map(|root| wire(root, &mut rng));
+    // Lengths are equal, message by message.
+    let lengths = |bodies: &[Vec<u8>]| bodies.iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!((lengths(&a), lengths(&b)), (lengths(&stranger), lengths(&stranger)));
+    // What two strangers share too, at the same place, is framing: heads of CBOR, methods, suites, header labels.
+    let framing = |body: usize, at: usize| (0..4).all(|i| a[body][at + i] == stranger[body][at + i]);
+    let fours = |bodies: &[Vec<u8>], skip: bool| -> BTreeSet<[u8; 4]> {
+        let mut fours = BTreeSet::new();
+        for (n, body) in bodies.iter().enumerate() {
+            for (at, four) in body.windows(4).enumerate() {
+                if !(skip && framing(n, at)) {
+                    fours.insert(four.try_into().unwrap());
+                }
+            }
+        }
+        fours
+    };
+    let shared: Vec<_> = fours(&a, true).intersection(&fours(&b, false)).copied().collect();
+    assert_eq!(shared, Vec::<[u8; 4]>::new());
+    // The test sees what is shared: one connection with itself.
+    assert!(!fours(&a, true).is_disjoint(&fours(&a, false)));
 }
 
 /// The person's root, both sides and the council, so that a session can be opened anew.
@@ -475,6 +560,9 @@ fn reopen(
     pass(0, &mut body);
     let (receiving, mut body) = Receiving::start(party, &council.keys, &body, &mut rng)?;
     pass(1, &mut body);
+    // Both restart while they wait.
+    let calling = Calling::load(&calling.into_stored(), &agreement)?;
+    let receiving = Receiving::load(&receiving.into_stored(), party)?;
     let (called, mut body) = calling.answer(&body, &keys, now, &mut rng)?;
     pass(2, &mut body);
     let (found, theirs, mut body) = receiving.finish(&body, |kid| find(kid, agreement.clone()), now, &mut rng)?;
