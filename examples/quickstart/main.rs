@@ -1,10 +1,11 @@
-//! The main job, end to end: `cargo run --release --example quickstart [-- FILE.json] [--store DIR]`.
+//! The main job, end to end: `cargo run --release --example quickstart [-- FILE.json] [--store DIR] [--host URL]`.
 //!
 //! A person's data goes into an encrypted box on a host that can't read it; a hospital adds a verified attribute; a charity
 //! is given exactly what the person permits; the person sees it in the log, withdraws, and takes everything to another host.
 //! Each property is checked by looking, and the exit status is 1 if one does not hold; 2 when the input is no good.
 //!
-//! Without FILE it uses `examples/data/sample.json`. With `--store` the box stays, and a second run opens what the first left.
+//! Without FILE it uses `examples/data/sample.json`. With `--store` the box stays, and a second run opens what the first left. With
+//! `--host` the first host is the one at URL (`cargo run --release --example host`); its files can't be searched from here.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells a story")]
 
 mod device;
@@ -19,8 +20,8 @@ use std::{
 };
 
 use deedbox::{
-    LocalHost, PersonError,
-    host::{Admission, Config, Host, SqliteStorage, system_clock},
+    HostClient, HttpHost, LocalHost, PersonError,
+    host::{Admission, Config, Host, HostError, Reply, Request, SqliteStorage, system_clock},
     parts::{
         audit::Checkpoint,
         cbor::ItemBuf,
@@ -42,7 +43,29 @@ use deedbox::{
 };
 use device::Device;
 
-type Client = LocalHost<SqliteStorage, fn() -> Timestamp>;
+/// A host in this process, or the one behind `--host`.
+#[derive(Clone)]
+enum Client {
+    Here(LocalHost<SqliteStorage, fn() -> Timestamp>),
+    There(HttpHost),
+}
+
+impl HostClient for Client {
+    fn origin(&self) -> &str {
+        match self {
+            Self::Here(host) => host.origin(),
+            Self::There(host) => host.origin(),
+        }
+    }
+
+    async fn send(&self, request: Request<'_>) -> Result<Reply, HostError> {
+        match self {
+            Self::Here(host) => host.send(request).await,
+            Self::There(host) => host.send(request).await,
+        }
+    }
+}
+
 type Bx = Person<Open<Client>>;
 
 /// Why the story stops.
@@ -95,7 +118,7 @@ impl Clock {
 }
 
 fn main() -> ExitCode {
-    match arguments(std::env::args().skip(1)).and_then(|(file, store)| pollster::block_on(run(file, store))) {
+    match arguments(std::env::args().skip(1)).and_then(|arguments| pollster::block_on(run(arguments))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Stop::Input(line)) => {
             eprintln!("quickstart: {line}");
@@ -108,27 +131,35 @@ fn main() -> ExitCode {
     }
 }
 
-/// FILE and the folder behind `--store`.
-fn arguments(words: impl Iterator<Item = String>) -> Result<(Option<PathBuf>, Option<PathBuf>), Stop> {
-    let (mut file, mut store) = (None, None);
+#[derive(Default)]
+struct Arguments {
+    file: Option<PathBuf>,
+    store: Option<PathBuf>,
+    host: Option<String>,
+}
+
+fn arguments(words: impl Iterator<Item = String>) -> Result<Arguments, Stop> {
+    let (mut file, mut store, mut host) = (None, None, None);
     let mut words = words;
     while let Some(word) = words.next() {
         let place = match word.as_str() {
             "--store" => (&mut store, words.next()),
+            "--host" => (&mut host, words.next()),
             // what the test harness passes
             option if option.starts_with("--") => return Err(Stop::Input(format!("unknown option {option}"))),
             _ => (&mut file, Some(word)),
         };
         let (slot, value) = place;
-        let value = value.ok_or_else(|| Stop::Input("--store wants a folder".to_owned()))?;
-        if slot.replace(PathBuf::from(value)).is_some() {
-            return Err(Stop::Input("one file and one folder at most".to_owned()));
+        let value = value.ok_or_else(|| Stop::Input("--store wants a folder, --host a URL".to_owned()))?;
+        if slot.replace(value).is_some() {
+            return Err(Stop::Input("one file, one folder and one host at most".to_owned()));
         }
     }
-    Ok((file, store))
+    let host = host.map(|host| host.trim_end_matches('/').to_owned());
+    Ok(Arguments { file: file.map(PathBuf::from), store: store.map(PathBuf::from), host })
 }
 
-async fn run(file: Option<PathBuf>, store: Option<PathBuf>) -> Result<(), Stop> {
+async fn run(Arguments { file, store, host }: Arguments) -> Result<(), Stop> {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample.json");
     let file = file.unwrap_or(sample);
     // The document is read and understood before anything is touched.
@@ -139,8 +170,8 @@ async fn run(file: Option<PathBuf>, store: Option<PathBuf>) -> Result<(), Stop> 
     let folder = store.unwrap_or_else(|| temporary.path().join("store"));
     fs::create_dir_all(&folder).map_err(|error| input(&folder.display().to_string(), error))?;
     match Device::load(&folder).map_err(|error| input(&folder.display().to_string(), error))? {
-        Some(device) => return_visit(&folder, &device).await,
-        None => first_visit(&folder, &document, &import).await,
+        Some(device) => return_visit(&folder, host.as_deref(), &device).await,
+        None => first_visit(&folder, host.as_deref(), &document, &import).await,
     }
 }
 
@@ -151,18 +182,25 @@ fn host(folder: &Path, name: &str) -> Result<Client, Stop> {
     let mut config = Config::default();
     config.admission = Admission::Open;
     let clock: fn() -> Timestamp = system_clock;
-    Ok(LocalHost::new(Arc::new(Host::new(storage, clock, config)), &format!("https://{name}.example")))
+    let host = LocalHost::new(Arc::new(Host::new(storage, clock, config)), &format!("https://{name}.example"));
+    Ok(Client::Here(host))
+}
+
+/// The first host: the one at the URL, or one over a folder.
+fn first_host(folder: &Path, url: Option<&str>) -> Result<Client, Stop> {
+    url.map_or_else(|| host(folder, "host-a"), |url| Ok(Client::There(HttpHost::new(url))))
 }
 
 /// Opens what an earlier run left, on both hosts.
-async fn return_visit(folder: &Path, device: &Device) -> Result<(), Stop> {
+async fn return_visit(folder: &Path, url: Option<&str>, device: &Device) -> Result<(), Stop> {
     let mut clock = Clock::start();
     println!("There is a box here already. Opening it with the passphrase and this device's account secret.");
     let secret = Secret::Passphrase { passphrase: device::PASSPHRASE, account_secret: &device.account_secret };
     let at = |name: &str| input(&folder.join(name).display().to_string(), "the box there does not open");
     let mut counts = Vec::new();
     for name in ["host-a", "host-b"] {
-        let locked = Person::locate(host(folder, name)?, device.store).await;
+        let client = if name == "host-a" { first_host(folder, url)? } else { host(folder, name)? };
+        let locked = Person::locate(client, device.store).await;
         let locked = locked.map_err(|error| damaged(folder, name, &error))?;
         let open = locked.unlock(&secret, None).await.map_err(|error| damaged(folder, name, &error))?;
         let values = open.values().map_err(|error| damaged(folder, name, &error))?;
@@ -188,11 +226,11 @@ fn damaged(folder: &Path, name: &str, error: &PersonError) -> Stop {
     Stop::Input(format!("{line} ({})", error.code()))
 }
 
-async fn first_visit(folder: &Path, document: &[u8], import: &Import) -> Result<(), Stop> {
+async fn first_visit(folder: &Path, url: Option<&str>, document: &[u8], import: &Import) -> Result<(), Stop> {
     let mut clock = Clock::start();
 
     println!("1. A box is made and the document goes in");
-    let (mut person, keepsake) = Person::create(host(folder, "host-a")?, device::PASSPHRASE).await?;
+    let (mut person, keepsake) = Person::create(first_host(folder, url)?, device::PASSPHRASE).await?;
     clock.step("made a box", "64 MiB hashing");
     let imported = person.import(document, "the person's own document").await?;
     check(imported.fields == import.fields().len(), "every field of the document is imported")?;
@@ -205,12 +243,16 @@ async fn first_visit(folder: &Path, document: &[u8], import: &Import) -> Result<
     clock.step("imported and sealed", format!("{} fields", imported.fields));
 
     println!("2. What the host holds");
-    let seen = look::search(&folder.join("host-a"), import, &keepsake)?;
-    println!(
-        "   {} files, {} bytes: opaque ids, sizes and times; {} values, names and secrets searched for, none found",
-        seen.files, seen.bytes, seen.searched
-    );
-    clock.step("searched the host's files", format!("{} bytes", seen.bytes));
+    if url.is_some() {
+        println!("   it is not here to be searched");
+    } else {
+        let seen = look::search(&folder.join("host-a"), import, &keepsake)?;
+        println!(
+            "   {} files, {} bytes: opaque ids, sizes and times; {} values, names and secrets searched for, none found",
+            seen.files, seen.bytes, seen.searched
+        );
+        clock.step("searched the host's files", format!("{} bytes", seen.bytes));
+    }
 
     println!("3. A hospital and a charity connect");
     let story = Story::of(import, &imported.datasets)?;
