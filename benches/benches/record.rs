@@ -1,16 +1,17 @@
 //! Sealing and opening a record of 64 bytes against the sum of the primitives in it: the object's key, 76 bytes of HKDF,
-//! the hedged salt, the AEAD. The claims are in `examples/ratios`.
+//! the hedged salt, the AEAD. Every way to seal and open a blob of 1 MiB against the AEAD and the hash in it. The claims are in
+//! `examples/ratios`.
 #![expect(clippy::unwrap_used, reason = "a bench")]
 
-use std::hint::black_box;
+use std::{hint::black_box, io::Write as _};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_crypto::{aead::Cipher, hash::sha256, kdf, label, secret::SecretBytes};
 use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreName, Timestamp};
 use deedbox_record::{
-    Address, ChangedObject, DatasetKey, Entry, Granularity, Keyring, Kind, Record, Replica, open, open_in_place,
-    seal_into, sealed_length, state_root,
+    Address, BlobReader, BlobSealer, ChangedObject, DatasetKey, Entry, Granularity, Keyring, Kind, Record, Replica,
+    open, open_blob, open_in_place, seal_blob, seal_into, sealed_length, state_root,
 };
 use deedbox_testkit::rng::SeededRng;
 use rand_core::Rng as _;
@@ -144,5 +145,46 @@ fn whole_dataset(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, small_record, whole_dataset);
+fn blob(criterion: &mut Criterion) {
+    let mut rng = SeededRng::new(4);
+    let (store, dataset) = (StoreName::generate(&mut rng), DatasetId::generate(&mut rng));
+    let mut content = vec![0; 1 << 20];
+    rng.fill_bytes(&mut content);
+    let (object, reference) = seal_blob(&store, &dataset, &content, None, &mut rng).unwrap();
+    let mut reader = BlobReader::open(&store, &dataset, &reference, object.as_slice()).unwrap();
+    let (mut out, mut written) = (vec![0; 1 << 20], Vec::with_capacity(object.len()));
+    assert!(reader.read_at(0, &mut out) == Ok(1 << 20) && out == content);
+    let cipher = Cipher::new(&[7; 32]);
+    let mut buffer = content.clone();
+
+    let mut group = criterion.benchmark_group("blob of 1 MiB");
+    group.bench_function("seal", |bencher| {
+        bencher.iter(|| seal_blob(&store, &dataset, black_box(&content), None, &mut rng).unwrap());
+    });
+    group.bench_function("open", |bencher| {
+        bencher.iter(|| open_blob(&store, &dataset, &reference, black_box(&object)).unwrap());
+    });
+    group.bench_function("read_at", |bencher| bencher.iter(|| reader.read_at(0, black_box(&mut out)).unwrap()));
+    group.bench_function("copy_to", |bencher| bencher.iter(|| reader.copy_to(&mut std::io::sink()).unwrap()));
+    let mut rng = SeededRng::new(5);
+    group.bench_function("Write", |bencher| {
+        bencher.iter(|| {
+            written.clear();
+            let mut sealer = BlobSealer::start(&store, &dataset, &mut rng, &mut written).unwrap();
+            content.chunks(64 << 10).for_each(|piece| sealer.write_all(black_box(piece)).unwrap());
+            sealer.finish(None).unwrap().0
+        });
+    });
+    group.bench_function("AEAD", |bencher| {
+        bencher.iter(|| {
+            for chunk in buffer.chunks_mut(16_384) {
+                black_box(cipher.seal_in_place(&[0; 12], &[], black_box(chunk)).unwrap());
+            }
+        });
+    });
+    group.bench_function("SHA-256", |bencher| bencher.iter(|| sha256(black_box(&content))));
+    group.finish();
+}
+
+criterion_group!(benches, small_record, whole_dataset, blob);
 criterion_main!(benches);

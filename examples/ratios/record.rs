@@ -1,13 +1,13 @@
 //! A record against the primitives it is made of, and a whole dataset against its parts.
 
-use std::hint::black_box;
+use std::{hint::black_box, io::Write as _};
 
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_crypto::{aead::Cipher, ct, hash::sha256, kdf, label, secret::SecretBytes};
 use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use deedbox_record::{
-    Address, ChangedObject, DatasetKey, Entry, Granularity, Keyring, Kind, Record, Replica, open, open_in_place, seal,
-    seal_into, state_root,
+    Address, BlobReader, BlobSealer, ChangedObject, DatasetKey, Entry, Granularity, Keyring, Kind, Record, Replica,
+    open, open_blob, open_in_place, seal, seal_blob, seal_into, state_root,
 };
 use deedbox_testkit::rng::SeededRng;
 use rand_core::Rng as _;
@@ -21,6 +21,7 @@ const BODY: usize = 72;
 pub(crate) fn measure(claims: &mut Claims) {
     record(claims);
     dataset(claims);
+    blob(claims);
 }
 
 fn record(claims: &mut Claims) {
@@ -144,6 +145,63 @@ fn dataset(claims: &mut Claims) {
             assert_eq!(state_root(black_box(&entries)), *part.head().root());
         },
     );
+}
+
+/// A blob of 1 MiB against the bare AEAD over as many chunks of 16 KiB, in place.
+fn blob(claims: &mut Claims) {
+    let mut rng = SeededRng::new(4);
+    let (store, dataset) = (StoreName::generate(&mut rng), DatasetId::generate(&mut rng));
+    let mut content = vec![0; 1 << 20];
+    rng.fill_bytes(&mut content);
+    let cipher = Cipher::new(&[7; 32]);
+    let mut buffer = content.clone();
+    let mut aead = || {
+        for (n, chunk) in (0_u64..).zip(buffer.chunks_mut(16_384)) {
+            let mut nonce = [0; 12];
+            nonce[4..].copy_from_slice(&n.to_be_bytes());
+            black_box(cipher.seal_in_place(&nonce, &[], black_box(chunk)).expect("short"));
+        }
+    };
+
+    let (object, reference) = seal_blob(&store, &dataset, &content, None, &mut SeededRng::new(5)).expect("1 MiB");
+    assert!(open_blob(&store, &dataset, &reference, &object).expect("sealed here").payload() == content);
+    claims.claim(
+        "record: blob of 1 MiB, seal / bare AEAD",
+        Goal::Faster(0.85),
+        || drop(black_box(seal_blob(&store, &dataset, black_box(&content), None, &mut rng).expect("1 MiB"))),
+        &mut aead,
+    );
+    claims.claim(
+        "record: blob of 1 MiB, open / bare AEAD",
+        Goal::Faster(0.85),
+        || drop(black_box(open_blob(&store, &dataset, &reference, black_box(&object)).expect("sealed here"))),
+        &mut aead,
+    );
+
+    let mut reader = BlobReader::open(&store, &dataset, &reference, object.as_slice()).expect("sealed here");
+    let mut out = vec![0; 1 << 20];
+    assert!(reader.read_at(0, &mut out) == Ok(1 << 20) && out == content);
+    claims.claim(
+        "record: blob, read_at of 1 MiB / bare AEAD",
+        Goal::Faster(0.85),
+        || {
+            assert_eq!(reader.read_at(0, black_box(&mut out)), Ok(1 << 20));
+        },
+        &mut aead,
+    );
+
+    let mut written = Vec::with_capacity(object.len());
+    let write = |written: &mut Vec<u8>| {
+        written.clear();
+        let mut sealer = BlobSealer::start(&store, &dataset, &mut SeededRng::new(5), written).expect("memory");
+        for piece in content.chunks(64 << 10) {
+            sealer.write_all(black_box(piece)).expect("memory");
+        }
+        black_box(sealer.finish(None).expect("memory").0);
+    };
+    write(&mut written);
+    assert!(written == object);
+    claims.claim("record: blob of 1 MiB, Write / bare AEAD", Goal::Faster(0.75), || write(&mut written), &mut aead);
 }
 
 /// The one expansion of an object: key, nonce and commitment.
