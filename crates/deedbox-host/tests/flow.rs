@@ -12,8 +12,8 @@ use deedbox_host::capability::{Capability, Ops, Right, State, Target};
 use deedbox_host::proof::Claims;
 use deedbox_host::wire::{self, CommitBody, CreateBody, PartBody};
 use deedbox_host::{
-    Admitted, BlobPlace, ByteRange, Clock, Config, End, Event, Fault, Feed, Host, HostError, Method, Notice, Reply,
-    Request,
+    Admitted, BlobPlace, ByteRange, Clock, Config, End, Event, Fault, Feed, Host, HostError, Meters, Method, Notice,
+    Reply, Request, UsageClass,
 };
 use deedbox_model::{BlobId, CapabilityId, DatasetId, MailboxId, Seq, StoreId, Timestamp};
 use deedbox_store::{Commit, HeadHash, MemoryStorage, Mode, Part, Put, SqliteStorage, Storage};
@@ -376,4 +376,44 @@ fn a_check_tells_an_altered_body_from_a_sound_store() {
     let commit = Commit { parts: &[part], mail: &[], header: None, quota: &quota };
     let _ = block_on(world.host.storage().commit(S, &commit)).unwrap();
     assert_eq!(block_on(world.host.verify_store(S)).unwrap().faults, [Fault::Head, Fault::Body]);
+}
+
+#[test]
+fn a_feed_does_not_go_over_to_another_holder() {
+    let mut world = memory();
+    world.admit(Target::Dataset(D), Ops::READ);
+    let mut feed = world.feed(None).unwrap();
+    assert_eq!(poll(&mut feed), None);
+    world.guest = LocalSigner::generate(&mut SeededRng::new(9));
+    world.admit(Target::Dataset(D), Ops::READ);
+    world.commit(1, None);
+    assert_eq!(poll(&mut feed), Some(Some(Event::End(End::Revoked))));
+    assert_eq!(poll(&mut world.feed(None).unwrap()), at(1));
+}
+
+#[test]
+fn what_has_a_meter_is_summed_by_day_and_class_and_nothing_else_is() {
+    let World { host, hands, owner, guest } = memory();
+    let meters = Arc::new(Meters::new());
+    let host = Arc::into_inner(host).unwrap().with_sink(Arc::clone(&meters) as _);
+    let world = World { host: Arc::new(host), hands, owner, guest };
+    world.own(Method::Put, &format!("/blobs/{B}?seal=3"), b"abc").unwrap();
+    let (from, until) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 200_000));
+    let rights = vec![Right::new(Target::Store, Ops::READ | Ops::READ_BLOBS)];
+    let mut capability = Capability::new(GUEST, key(&world.guest), S.into(), rights, from, until);
+    capability.meter = Some([7; 16]);
+    world.own(Method::Put, &format!("/capabilities/{GUEST}"), &capability.to_bytes()).unwrap();
+    for secs in [0, 1, 86_400] {
+        world.hands.0.store(NOW + secs, Ordering::Relaxed);
+        world.blob(true, Method::Get, None, b"").unwrap();
+    }
+    assert_eq!(code(world.blob(true, Method::Get, Some("9-"), b"")), "WrongOffset", "what is refused costs nothing");
+    let _feed = world.feed(None).unwrap();
+    let day = NOW / 86_400;
+    let total = |count, bytes| deedbox_store::Total { count, bytes };
+    let sums: Vec<_> = meters.take().into_iter().collect();
+    let blob = |day| ([7; 16], day, UsageClass::Blob);
+    let feed = ([7; 16], day + 1, UsageClass::Feed);
+    assert_eq!(sums, [(blob(day), total(2, 6)), (blob(day + 1), total(1, 3)), (feed, total(1, 0))]);
+    assert!(meters.take().is_empty());
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use deedbox_model::{CapabilityId, DatasetId, Seq, StoreId};
+use deedbox_model::{DatasetId, Seq, StoreId};
 use deedbox_store::{Storage, StorageError};
 
 use super::read::given;
 use super::{Host, in_force};
-use crate::capability::{Ops, Scope};
+use crate::capability::{Capability, Ops, Scope};
 use crate::clock::Clock;
 use crate::error::HostError;
 use crate::feed::{End, Event, Feed};
@@ -36,10 +36,10 @@ impl<S: Storage, C: Clock> Host<S, C> {
         };
         self.deliver(&caller, Vec::new(), &given(Ops::READ, Some(d), 0, 0)).await?;
         self.charge(&caller.capability, UsageClass::Feed, caller.now, 0);
-        let (host, number) = (Arc::clone(self), place.number());
+        let (host, number, own) = (Arc::clone(self), place.number(), Arc::new(caller.capability));
         let next = move |last| {
-            let host = Arc::clone(&host);
-            Box::pin(async move { host.next_event(s, d, id, number, last).await }) as _
+            let (host, own) = (Arc::clone(&host), Arc::clone(&own));
+            Box::pin(async move { host.next_event(s, d, &own, number, last).await }) as _
         };
         Ok(Feed::new(place, after, Box::new(next)))
     }
@@ -49,7 +49,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
         self.signals.close();
     }
 
-    async fn next_event(&self, s: StoreId, d: DatasetId, id: CapabilityId, number: u64, last: Option<Seq>) -> Event {
+    async fn next_event(&self, s: StoreId, d: DatasetId, own: &Capability, number: u64, last: Option<Seq>) -> Event {
         loop {
             self.signals.marked(s, number).await;
             if self.signals.is_closing() {
@@ -61,7 +61,11 @@ impl<S: Storage, C: Clock> Host<S, C> {
                 Err(StorageError::NotFound) => None,
                 Err(_) => return Event::End(End::Closing),
             };
-            let verdict = match self.row(s, id).await {
+            let verdict = match self.row(s, own.id).await {
+                // somebody else's now: its new holder opens a feed of its own
+                Ok(Some(row)) if (row.capability.holder, row.capability.name) != (own.holder, own.name) => {
+                    Err(HostError::Revoked)
+                }
                 Ok(Some(row)) if row.capability.scope(d, Ops::READ) == Scope::Nothing => Err(HostError::Revoked),
                 Ok(Some(row)) => in_force(&row, self.clock.now()),
                 Ok(None) => Err(HostError::Revoked),
