@@ -83,6 +83,8 @@ pub const TARGETS: &[Target] = &[
     ("host_capability", host::host_capability),
     ("host_feed", host::host_feed),
     ("host_request", host::host_request),
+    ("interop_consent", interop::interop_consent),
+    ("interop_dpv", interop::interop_dpv),
     ("interop_import", interop::interop_import),
     ("interop_portable", interop::interop_portable),
     ("merkle_proof", merkle::merkle_proof),

@@ -7,6 +7,8 @@ use crate::{
     tree::{self, Node, Tree},
 };
 
+pub mod consent;
+
 /// Imports `document`.
 ///
 /// Paths begin with the resource's type and id (its position in the bundle where it has none), as FHIR's relative

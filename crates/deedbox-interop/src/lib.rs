@@ -18,6 +18,10 @@
 //!
 //! [`portable`] goes the other way: what a store holds, in the clear, for any system to read.
 //!
+//! Of consent: [`fhir::consent`] makes rules of FHIR `Consent` resources, [`dpv`] a vocabulary of the Data Privacy
+//! Vocabulary; [`receipt`] shows a receipt as ISO/IEC TS 27560 has it, [`authzen`] answers in the shapes of AuthZEN. And
+//! [`replay`] decides again what a log says was decided.
+//!
 //! # What is kept, what is refused
 //!
 //! Every leaf of the document becomes one field; empty objects and arrays are leaves too, so nothing is lost. Numbers
@@ -38,12 +42,17 @@
 //! The mapping is specified in `docs/format/interop.md`.
 #![forbid(unsafe_code)]
 
+pub mod authzen;
+pub mod dpv;
 pub mod fhir;
 pub mod json;
 pub mod portable;
+pub mod receipt;
+pub mod replay;
 
 mod error;
 mod field;
+mod time;
 mod tree;
 
 pub use error::ImportError;
