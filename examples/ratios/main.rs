@@ -7,6 +7,7 @@
 
 use std::{process::ExitCode, time::Instant};
 
+mod connect;
 mod consent;
 mod credential;
 mod foundation;
@@ -84,6 +85,7 @@ const AREAS: &[(&str, Measure)] = &[
     ("record", record::measure),
     ("credential", credential::measure),
     ("consent", consent::measure),
+    ("connect", connect::measure),
 ];
 
 fn main() -> ExitCode {
