@@ -3,8 +3,8 @@
 use std::fmt;
 
 use deedbox_connect::{
-    Agreement, Answered, Answering, Body, ConnectError, Contact, Established, Invited, Link, LiveSession, Offer, Party,
-    PartyKeys,
+    Agreement, Answered, Answering, Body, Confirming, ConnectError, Contact, Established, Invited, Link, LiveSession,
+    Offer, Party, PartyKeys, Typed,
 };
 use deedbox_consent::Ask;
 use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
@@ -66,6 +66,22 @@ pub struct Meeting {
     answering: Answering,
 }
 
+/// A first contact that waits for the check code. No data flows.
+pub struct Checking {
+    confirming: Confirming,
+}
+
+/// What a typed check code leads to.
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth way")]
+pub enum Checked {
+    /// Right: connected; send the confirmation.
+    Right(Session, Vec<u8>),
+    /// Wrong, and there are tries left.
+    Wrong(Checking),
+    /// Wrong for the third time, or too late: there is no connection; send the refusal.
+    Ended(ProviderError, Vec<u8>),
+}
+
 /// A connection in use, as the organisation holds it.
 pub struct Session {
     agreement: Agreement,
@@ -122,14 +138,44 @@ impl Provider {
     /// Reads the second message, signs the agreement, and gives the confirmation.
     ///
     /// # Errors
-    /// [`ProviderError::Connect`]; [`ProviderError::Unexpected`] for an invitation that asks for a check code, which this version
-    /// does not carry.
+    /// [`ProviderError::Connect`]; [`ProviderError::Unexpected`] for an invitation with a check code, see
+    /// [`Provider::agree_by_code`].
     pub fn agree(
         &self,
         inviting: &mut Inviting,
         meeting: Meeting,
         body: &[u8],
     ) -> Result<(Session, Vec<u8>), ProviderError> {
+        if inviting.checks() {
+            return Err(ProviderError::Unexpected);
+        }
+        match self.finish(inviting, meeting, body)? {
+            Answered::Active(established, reply) => Ok((Session::new(established), reply)),
+            Answered::Confirming(..) => Err(ProviderError::Unexpected),
+        }
+    }
+
+    /// Reads the second message of somebody whose link was shown on another screen, and signs the agreement. It holds once
+    /// the person has typed the six digits of their device into the page that showed the link.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`]; [`ProviderError::Unexpected`] for an invitation without a check code.
+    pub fn agree_by_code(
+        &self,
+        inviting: &mut Inviting,
+        meeting: Meeting,
+        body: &[u8],
+    ) -> Result<(Checking, Vec<u8>), ProviderError> {
+        if !inviting.checks() {
+            return Err(ProviderError::Unexpected);
+        }
+        match self.finish(inviting, meeting, body)? {
+            Answered::Confirming(confirming, reply) => Ok((Checking { confirming }, reply)),
+            Answered::Active(..) => Err(ProviderError::Unexpected),
+        }
+    }
+
+    fn finish(&self, inviting: &mut Inviting, meeting: Meeting, body: &[u8]) -> Result<Answered, ProviderError> {
         let (mut rng, now) = (system::rng(), system::now());
         let contact = Contact {
             address: MailboxId::generate(&mut rng),
@@ -138,12 +184,7 @@ impl Provider {
             devices: Vec::new(),
         };
         let finished = meeting.answering.finish(&mut inviting.invited, body, &self.keys, &contact, now, &mut rng);
-        match finished.map_err(|failed| ProviderError::Connect(failed.error))? {
-            Answered::Active(Established { agreement, session, .. }, reply) => {
-                Ok((Session { agreement, session }, reply))
-            }
-            Answered::Confirming(..) => Err(ProviderError::Unexpected),
-        }
+        finished.map_err(|failed| ProviderError::Connect(failed.error))
     }
 
     /// Issues a credential for the holder's key that came through a session, and seals it for the person.
@@ -172,6 +213,10 @@ impl Inviting {
         self.invited.link()
     }
 
+    fn checks(&self) -> bool {
+        self.invited.invitation().offer().check
+    }
+
     /// The invitation's bytes, to be fetched by anyone who knows where.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -179,7 +224,25 @@ impl Inviting {
     }
 }
 
+impl Checking {
+    /// Compares what the person typed: three tries, five minutes.
+    ///
+    /// # Errors
+    /// [`ProviderError::Connect`] when the answer could not be sealed.
+    pub fn typed(self, code: &str) -> Result<Checked, ProviderError> {
+        Ok(match self.confirming.typed(code, system::now())? {
+            Typed::Right(established, reply) => Checked::Right(Session::new(established), reply),
+            Typed::Wrong(confirming) => Checked::Wrong(Self { confirming }),
+            Typed::Ended(error, reply) => Checked::Ended(ProviderError::Connect(error), reply),
+        })
+    }
+}
+
 impl Session {
+    fn new(Established { agreement, session, .. }: Established) -> Self {
+        Self { agreement, session }
+    }
+
     /// The agreement with both signatures.
     #[must_use]
     pub const fn agreement(&self) -> &Agreement {
@@ -255,4 +318,4 @@ macro_rules! opaque {
         }
     )*};
 }
-opaque!(Provider, Inviting, Meeting, Session);
+opaque!(Checked, Checking, Provider, Inviting, Meeting, Session);

@@ -3,7 +3,8 @@ use std::fmt;
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_connect::{
-    Accepted, Accepting, Agreement, Body, Contact, Established, Invitation, Link, LiveSession, Reply, Wish,
+    Accepted, Accepting, Agreement, AwaitingConfirm, Body, Contact, Established, Invitation, Link, LiveSession, Reply,
+    Wish,
 };
 use deedbox_consent::{Ask, Decision, HostFacts};
 use deedbox_model::{Assurance, MailboxId, Name, Timestamp};
@@ -34,6 +35,7 @@ pub struct Connecting {
 enum Step {
     First(Box<Accepting>),
     Second(Box<Accepted>),
+    Third(Box<AwaitingConfirm>),
 }
 
 /// What became of an ask: the decision for the person to see, and the reply to send. The log has it already.
@@ -57,6 +59,29 @@ impl Connecting {
             .answer(body, &self.contact, system::now(), &mut system::rng())
             .map_err(|failed| PersonError::Connect(failed.error))?;
         Ok((Self { step: Step::Second(Box::new(accepted)), ..self }, message))
+    }
+}
+
+impl Connecting {
+    /// Reads the inviter's second answer, when it wants a check code before it confirms: show the person [`Connecting::code`].
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`]; [`PersonError::Unexpected`] when the inviter asked for no code, or a step was left out.
+    pub fn wait(self, body: &[u8]) -> Result<Self, PersonError> {
+        let Step::Second(accepted) = self.step else { return Err(PersonError::Unexpected) };
+        match accepted.read(body, system::now()).map_err(|failed| PersonError::Connect(failed.error))? {
+            Reply::Waiting(waiting) => Ok(Self { step: Step::Third(Box::new(waiting)), ..self }),
+            Reply::Confirmed(_) => Err(PersonError::Unexpected),
+        }
+    }
+
+    /// The six digits that the person types into the page that showed the link, and nowhere else.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match &self.step {
+            Step::Third(waiting) => waiting.code(),
+            Step::First(_) | Step::Second(_) => None,
+        }
     }
 }
 
@@ -129,18 +154,23 @@ impl<H: HostClient> Person<Open<H>> {
         Ok((Connecting { party, contact, step: Step::First(Box::new(accepting)) }, message))
     }
 
-    /// Reads the inviter's confirmation and notes the connection, with the agreement both signed, in the box.
+    /// Reads the inviter's confirmation and notes the connection, with the agreement both signed, in the box. When the inviter
+    /// wants a check code, that comes after [`Connecting::wait`], once the person has typed it.
     ///
     /// # Errors
-    /// [`PersonError::Connect`]; [`PersonError::Unexpected`] when the inviter first wants a check code, which this version does
-    /// not carry, or a step was left out.
+    /// [`PersonError::Connect`], with `Refused` when the code was wrong three times or came too late;
+    /// [`PersonError::Unexpected`] when the inviter first wants a check code, or a step was left out.
     pub async fn connected(&mut self, connecting: Connecting, body: &[u8]) -> Result<Channel, PersonError> {
         let now = system::now();
-        let Connecting { party, step: Step::Second(accepted), .. } = connecting else {
-            return Err(PersonError::Unexpected);
+        let Connecting { party, step, .. } = connecting;
+        let reply = match step {
+            Step::First(_) => return Err(PersonError::Unexpected),
+            Step::Second(accepted) => accepted.read(body, now),
+            Step::Third(waiting) => waiting.confirm(body, now).map(Reply::Confirmed),
         };
-        let reply = accepted.read(body, now).map_err(|failed| PersonError::Connect(failed.error))?;
-        let Reply::Confirmed(Established { agreement, session, .. }) = reply else {
+        let Reply::Confirmed(Established { agreement, session, .. }) =
+            reply.map_err(|failed| PersonError::Connect(failed.error))?
+        else {
             return Err(PersonError::Unexpected);
         };
         let open = &mut self.state;
