@@ -5,7 +5,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deedbox_cbor::Writer;
@@ -280,4 +280,53 @@ fn the_description_is_served() {
     let answer = World::new().raw("GET", "/v1/openapi.json", &[], b"");
     let served: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((answer.status, served), (200, openapi()));
+}
+
+/// Writes down every event as it is.
+struct Log(Arc<Mutex<String>>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("deedbox")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::Id {
+        tracing::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::Id, _: &tracing::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut log = self.0.lock().unwrap();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            log.push_str(&format!("{}={value:?} ", field.name()));
+        });
+        log.push('\n');
+    }
+
+    fn enter(&self, _: &tracing::Id) {}
+
+    fn exit(&self, _: &tracing::Id) {}
+}
+
+#[test]
+fn the_log_has_routes_and_codes_and_no_ids() {
+    let log = Arc::new(Mutex::new(String::new()));
+    tracing::subscriber::set_global_default(Log(Arc::clone(&log))).unwrap();
+    let world = World::new();
+    let target = format!("/v1/stores/{S}/mail/31313131313131313131313131313131");
+    let body = wire::pair_to_bytes(&[0x77; 16], b"a word to the person");
+    assert_eq!(world.own(Method::Post, &target, None, &body).status, 204);
+    let proof = world.proof(Method::Get, &target, None, b"");
+    assert_eq!(world.raw("GET", &format!("{target}?after=9"), &[("authorization", &proof)], b"").status, 401);
+    let log = log.lock().unwrap();
+    for wanted in ["method=\"POST\"", "route=\"/v1/stores/{s}/mail/{m}\"", "status=204", "code=\"Unauthenticated\""] {
+        assert!(log.contains(wanted), "{wanted} is not in {log}");
+    }
+    let secret = proof.strip_prefix("Deedbox ").unwrap();
+    for hidden in ["5151", "3131", "7777", "c0c0", "after", "a word", "127.0.0.1", &secret[..16]] {
+        assert!(!log.contains(hidden), "{hidden} is in {log}");
+    }
 }
