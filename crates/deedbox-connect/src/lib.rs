@@ -42,7 +42,9 @@
 //!
 //! Who invites is the EDHOC Responder, who accepts the Initiator, for good: towards an organisation that is the person,
 //! whose identity active attackers can't learn. [`Invited`] gives a [`Link`]; [`Accepting`] uses it; both end in
-//! [`Established`] and then [`Active`], until a [`Termination`], signed by either, leaves a [`Tombstone`].
+//! [`Established`] and then [`Active`], until a [`Termination`], signed by either, leaves a [`Tombstone`]. Where a
+//! connection stands is a [`Connection`]: data, which takes an [`Event`] and says what is to be done, renewals and
+//! suspensions too. Who is offline finds sealed messages in a [`Mailbox`], under keys that the last handshakes made.
 //!
 //! # What must never be reused
 //!
@@ -53,11 +55,12 @@
 //!
 //! Whoever has a link can use its invitation: hand it over on a trusted way, and ask for the check code when it was shown
 //! on another screen. The invitation's name is the inviter's claim. The transport sees lengths, times and the identifiers
-//! of frames. A stolen session key reads a session until its end, at most 24 hours.
+//! of frames. A stolen session key reads a session until its end, at most 24 hours; a stolen mailbox what was left in it
+//! within 30 days. What others have proved of the handshake, and what not, is in `docs/security/handshake.md`.
 //!
 //! # Features
 //!
-//! `std` (default). `test-util`: given roots and secrets, for vectors only.
+//! `std` and `pq` (suite -21, X-Wing) by default. `test-util`: given roots and secrets, for vectors only.
 //!
 //! Forms, steps, limits and errors are specified in `docs/format/connect.md`.
 #![cfg_attr(not(feature = "std"), no_std)]
