@@ -1,13 +1,13 @@
 //! A record against the primitives it is made of, and a whole dataset against its parts.
 
-use std::{hint::black_box, io::Write as _};
+use std::{collections::BTreeMap, hint::black_box, io::Write as _};
 
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_crypto::{aead::Cipher, ct, hash::sha256, kdf, label, secret::SecretBytes};
 use deedbox_model::{DatasetId, Epoch, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use deedbox_record::{
     Address, BlobReader, BlobSealer, ChangedObject, DatasetKey, Entry, Granularity, Keyring, Kind, Record, Replica,
-    open, open_blob, open_in_place, seal, seal_blob, seal_into, state_root,
+    Reseal, open, open_blob, open_in_place, seal, seal_blob, seal_into, state_root,
 };
 use deedbox_testkit::rng::SeededRng;
 use rand_core::Rng as _;
@@ -21,6 +21,7 @@ const BODY: usize = 72;
 pub(crate) fn measure(claims: &mut Claims) {
     record(claims);
     dataset(claims);
+    rotation(claims);
     blob(claims);
 }
 
@@ -202,6 +203,58 @@ fn blob(claims: &mut Claims) {
     write(&mut written);
     assert!(written == object);
     claims.claim("record: blob of 1 MiB, Write / bare AEAD", Goal::Faster(0.75), || write(&mut written), &mut aead);
+}
+
+/// A dataset in a new epoch: every object opened and sealed anew, root and head made; against the bare openings and sealings.
+fn rotation(claims: &mut Claims) {
+    let mut rng = SeededRng::new(4);
+    let (store, id) = (StoreName::from(StoreId::generate(&mut rng)), DatasetId::generate(&mut rng));
+    let mut keyring = Keyring::generate(&mut rng);
+    let entry = keyring.add_dataset(store, id, "papers", Granularity::Field, &mut rng).expect("one dataset");
+    let mut replica = Replica::create(store, id);
+    let mut draft = replica.draft();
+    let size = if cfg!(debug_assertions) { 50 } else { 4_500_u64 };
+    for n in 0..size {
+        let mut value = Writer::new();
+        value.text("a value of some twenty bytes");
+        let value = ItemBuf::parse(value.as_slice(), &Limits::new(64)).expect("text");
+        let record = Record::new("json", 1, &format!("field.{n}"), value).expect("short");
+        draft.put(entry.name_key().object_id(record.name()), &record).expect("short");
+    }
+    let part = draft.sign(entry.keys(), Timestamp::from_secs(1_800_000_000), &mut rng).expect("own keys");
+    let objects: BTreeMap<ObjectId, Vec<u8>> =
+        part.puts().iter().map(|put| (*put.entry().object(), put.bytes().to_vec())).collect();
+    let _ = replica.committed(part).expect("its own part");
+    keyring.rotate(&id, &mut rng).expect("a second epoch");
+    let keys = keyring.dataset(&id).expect("listed").keys();
+    let (former, epoch) = (keys.key(Epoch::FIRST).expect("readable"), keys.current().expect("current"));
+    let key = keys.key(epoch).expect("current");
+    let mut their_rng = SeededRng::new(5);
+    claims.claim(
+        "record: rotate 4,500 / open and seal each",
+        Goal::AtMost(1.15),
+        || {
+            let mut draft = replica.draft();
+            let bytes = |object: &ObjectId| objects.get(object).map(Vec::as_slice);
+            let resealed = draft.reseal(Reseal::Eager, epoch, keys, bytes).expect("what is there");
+            assert_eq!(resealed, objects.len());
+            let part = draft.sign(keys, Timestamp::from_secs(1_800_000_001), &mut rng).expect("own keys");
+            black_box(&part);
+        },
+        || {
+            let mut sealed = Vec::with_capacity(objects.len());
+            for entry in replica.entries() {
+                let object = *entry.object();
+                let at = Address { store, dataset: id, object, seq: entry.seq() };
+                let bytes = objects.get(&object).expect("what is there");
+                let opened = open(&former.object_key(&object), &at, Kind::Record, bytes).expect("sealed here");
+                let at = Address { seq: entry.seq().next().expect("small"), ..at };
+                let key = key.object_key(&object);
+                sealed.push(seal(&key, &at, Kind::Record, opened.payload(), &mut their_rng).expect("short"));
+            }
+            black_box(&sealed);
+        },
+    );
 }
 
 /// The one expansion of an object: key, nonce and commitment.
