@@ -1,5 +1,11 @@
 //! Connections: links, invitations, agreements, frames, records.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a fuzz body fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a fuzz body fails by panicking"
+)]
 
 use std::sync::LazyLock;
 

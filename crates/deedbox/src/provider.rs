@@ -9,7 +9,7 @@ use deedbox_connect::{
 use deedbox_consent::Ask;
 use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
 use deedbox_credential::{
-    Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Verifier, VerifyError,
+    Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Presentation, Verifier, VerifyError,
 };
 use deedbox_model::MailboxId;
 
@@ -276,8 +276,24 @@ impl Session {
         Answer::parse(&content).ok_or(ProviderError::Unexpected)
     }
 
-    /// Verifies a presentation that came through this session. A credential with a status must be looked up, which this
-    /// version can't, and is refused.
+    /// Verifies a presentation that came through this session: what is left is its status. See
+    /// [`Presentation::status_source`] for the list to fetch, [`Presentation::accept_listed`] and
+    /// [`Presentation::accept_unlisted`].
+    ///
+    /// # Errors
+    /// [`ProviderError::Verify`], [`ProviderError::Connect`], [`ProviderError::Unexpected`].
+    pub fn presented(
+        &mut self,
+        record: &[u8],
+        verifier: &Verifier<'_>,
+        challenge: Challenge,
+    ) -> Result<Presentation, ProviderError> {
+        let presentation = self.receive(record, PRESENTATION)?;
+        Ok(verifier.verify(&presentation, challenge, system::now())?)
+    }
+
+    /// Verifies a presentation of a credential without a status; one that has a status is refused, since it must be looked up:
+    /// [`Session::presented`].
     ///
     /// # Errors
     /// [`ProviderError::Verify`], [`ProviderError::Connect`], [`ProviderError::Unexpected`].
@@ -287,8 +303,7 @@ impl Session {
         verifier: &Verifier<'_>,
         challenge: Challenge,
     ) -> Result<Accepted, ProviderError> {
-        let presentation = self.receive(record, PRESENTATION)?;
-        Ok(verifier.verify(&presentation, challenge, system::now())?.accept_unlisted()?)
+        Ok(self.presented(record, verifier, challenge)?.accept_unlisted()?)
     }
 
     /// Reads a grant that the person handed over; [`Provider::reader`] opens it.

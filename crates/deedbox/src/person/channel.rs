@@ -7,6 +7,7 @@ use deedbox_connect::{
     Wish,
 };
 use deedbox_consent::{Ask, Decision, HostFacts};
+use deedbox_interop::replay::decision_entry;
 use deedbox_model::{Assurance, MailboxId, Name, Timestamp};
 use deedbox_record::{Granularity, Record};
 
@@ -227,7 +228,7 @@ impl<H: HostClient> Person<Open<H>> {
         let decision = open.policy.decide(&ask, &facts);
         let answer = open.release(&decision)?;
         let mut change = open.change();
-        change.log(entry(now, channel, &ask, &decision, open.policy_digest()));
+        change.log(decision_entry(&ask, &facts, &decision, open.policy_digest()));
         let number = change.log.len().saturating_sub(1);
         open.commit(change, now).await?;
         let reply = channel.send(ANSWER, &answer.to_bytes())?;
@@ -272,24 +273,6 @@ impl<H: HostClient> Open<H> {
         answer.values.sort_by(|one, next| (&one.field, one.path.as_str()).cmp(&(&next.field, next.path.as_str())));
         Ok(answer)
     }
-}
-
-/// What the log says of a decision: names and codes, no value.
-fn entry(now: Timestamp, channel: &Channel, ask: &Ask, decision: &Decision, policy: deedbox_model::Digest) -> Entry {
-    let mut entry = Entry::new(now, EntryKind::Decision, Some(channel.party.as_str()), policy);
-    entry.purpose = ask.purpose.as_ref().map(|purpose| purpose.as_str().to_owned());
-    entry.action = ask.action.map(|action| u64::from(action.bit()));
-    entry.basis = ask.basis.map(|basis| u64::from(basis.code()));
-    entry.ground = ask.ground.map(|ground| u64::from(ground.code()));
-    entry.refusal = decision.refusal().map(|reason| u64::from(reason.number()));
-    let withheld = decision.withheld().iter();
-    entry.withheld = withheld.map(|(field, reason)| (field.as_str().to_owned(), u64::from(reason.number()))).collect();
-    if let Decision::Permit(permit) = decision {
-        entry.released = permit.fields().map(|field| field.as_str().to_owned()).collect();
-        entry.determining = permit.determining().iter().map(|id| id.as_str().to_owned()).collect();
-        entry.obligations = Some(u64::from(permit.obligations().bits()));
-    }
-    entry
 }
 
 pub(super) fn item(bytes: &[u8]) -> Result<ItemBuf, PersonError> {
