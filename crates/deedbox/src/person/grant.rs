@@ -1,5 +1,7 @@
 //! Datasets and single fields handed to a connection to read, or to write, at the host and while the person is away.
 
+use std::fmt;
+
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::{Item, Writer};
 use deedbox_connect::{Agreement, PartyKeys};
@@ -13,7 +15,7 @@ use super::{Change, Channel, GRANTS, Open, Person, channel::item, connections_ro
 use crate::{client::HostClient, error::PersonError, exchange::Handover, side::Side, system};
 
 /// What is handed over.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum Shared<'a> {
     /// A whole dataset, with what is written into it later.
@@ -28,7 +30,7 @@ pub enum Shared<'a> {
 }
 
 /// A grant in force, as the box keeps it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Granted {
     /// Its id.
@@ -157,6 +159,20 @@ impl<H: HostClient> Person<Open<H>> {
             handovers.push((stays.id, self.handover(&stays.id).await?));
         }
         Ok(handovers)
+    }
+}
+
+/// Prints no title and no path.
+impl fmt::Debug for Shared<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// Prints until when; who has it on what is the person's.
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Granted").field("not_after", &self.not_after).finish_non_exhaustive()
     }
 }
 
