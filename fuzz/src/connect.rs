@@ -11,9 +11,9 @@ use std::sync::LazyLock;
 
 use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_connect::{
-    Accepting, Agreement, Answered, Answering, Body, Connection, ConnectionsRoot, Contact, Effect, EndReason, Epoch,
-    Established, Event, Frame, Invitation, Invited, Link, LiveSession, Mailbox, Offer, Party, PartyKeys, Proposal,
-    Renewal, Reply, Role, Stage, Termination, Wish,
+    Accepting, Agreement, Answered, Answering, AwaitingConfirm, Body, Confirming, Connection, ConnectionsRoot, Contact,
+    Effect, EndReason, Epoch, Established, Event, Frame, Invitation, Invited, Link, LiveSession, Mailbox, Offer, Party,
+    PartyKeys, Proposal, Renewal, Reply, Role, Stage, Termination, Wish,
 };
 use deedbox_cose::{encrypt0, sign, sign1};
 use deedbox_crypto::{label, secret::SecretBytes};
@@ -24,7 +24,21 @@ use crate::altered;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
+fn contact() -> Contact {
+    Contact {
+        address: MailboxId::from_bytes([1; 16]),
+        endpoint: "https://host.example".into(),
+        deposit: vec![],
+        devices: vec![],
+    }
+}
+
 fn invited() -> (PartyKeys, Invited) {
+    inviting(false)
+}
+
+/// A council's invitation, with a check code or without.
+fn inviting(check: bool) -> (PartyKeys, Invited) {
     let mut rng = SeededRng::new(1);
     let keys = PartyKeys::generate(&mut rng).unwrap();
     let offer = Offer {
@@ -34,7 +48,7 @@ fn invited() -> (PartyKeys, Invited) {
         terms: Digest::from_bytes([7; 32]),
         terms_body: None,
         name: "City council".into(),
-        check: false,
+        check,
         evidence: None,
     };
     let party = Party::organisation("https://council.example", &keys).unwrap();
@@ -45,12 +59,7 @@ fn invited() -> (PartyKeys, Invited) {
 /// Both sides, the third body altered by `data`.
 fn met(data: &[u8]) -> Option<(Established, Established, PartyKeys)> {
     let mut rng = SeededRng::new(2);
-    let contact = Contact {
-        address: MailboxId::from_bytes([1; 16]),
-        endpoint: "https://host.example".into(),
-        deposit: vec![],
-        devices: vec![],
-    };
+    let contact = contact();
     let (keys, mut invited) = invited();
     let root = ConnectionsRoot::generate(&mut rng);
     let (link, invitation) = (invited.link(), invited.invitation().clone());
@@ -281,5 +290,64 @@ pub fn connect_events(data: &[u8]) {
             _ => None,
         }));
         sides[side] = after;
+    }
+}
+
+/// Stored connections, and the states that wait for a person, are refused or written the same again.
+pub fn connect_stored(data: &[u8]) {
+    struct Given {
+        chain: Vec<Agreement>,
+        connections: Vec<Connection>,
+        waiting: Vec<u8>,
+        confirming: Vec<u8>,
+    }
+    static GIVEN: LazyLock<Given> = LazyLock::new(|| {
+        let mut rng = SeededRng::new(7);
+        let (root, contact) = (ConnectionsRoot::generate(&mut rng), contact());
+        let (keys, mut invited) = inviting(true);
+        let (link, invitation) = (invited.link(), invited.invitation().clone());
+        let (person, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
+        let first = person.agreement();
+        let (council, body) = invited.answer(&body, &keys, NOW, &mut rng).unwrap();
+        let (person, body) = person.answer(&body, &contact, NOW, &mut rng).unwrap();
+        let answered = council.finish(&mut invited, &body, &keys, &contact, NOW, &mut rng).unwrap();
+        let Answered::Confirming(confirming, body) = answered else { panic!("a check code is asked for") };
+        let Ok(Reply::Waiting(waiting)) = person.read(&body, NOW) else { panic!("not confirmed yet") };
+        let (waiting, confirming) = (waiting.into_stored().to_vec(), confirming.into_stored());
+        let item = read(&confirming, Order::Canonical, &Limits::new(confirming.len())).unwrap();
+        let agreement = item.as_array().unwrap().get(3).unwrap().as_bytes().unwrap();
+        let chain = Agreement::verify_chain([agreement]).unwrap();
+        let active = Connection::active(Role::Responder, chain[0].clone());
+        let renewal = Renewal { terms: Digest::from_bytes([8; 32]), permissions: vec![], not_after: None };
+        let proposal = Proposal::sign(&chain[0], Role::Responder, renewal, &keys, NOW, keys.sign()).unwrap();
+        let go = |from: &Connection, event| from.clone().apply(event, NOW).unwrap().0;
+        let renewing = go(&active, Event::Propose(proposal));
+        let suspended = go(&renewing, Event::Suspend(0));
+        let accepting = Connection::accepting(&invitation, first);
+        let refused = go(&accepting, Event::Refused);
+        let invited = Connection::invited(&invitation);
+        let waits = go(&invited, Event::CodeAwaited(chain[0].clone(), NOW.saturating_add_secs(300)));
+        let connections = vec![invited, accepting, waits, active, renewing, suspended, refused];
+        Given { chain, connections, waiting, confirming: confirming.to_vec() }
+    });
+    let Given { chain, connections, waiting, confirming } = &*GIVEN;
+    let check = |stored: &[u8]| {
+        if let Ok(connection) = Connection::load(stored, chain) {
+            assert_eq!(connection.to_stored(), stored);
+        }
+    };
+    check(data);
+    let number = usize::from(data.first().copied().unwrap_or_default());
+    let stored = connections[number % connections.len()].to_stored();
+    assert!(Connection::load(&stored, chain).is_ok());
+    check(&altered(&stored, data.get(1..).unwrap_or_default()));
+    let mut rng = SeededRng::new(8);
+    let other = altered(waiting, data);
+    if let Ok(state) = AwaitingConfirm::load(&other, NOW, &mut rng) {
+        assert_eq!(*state.into_stored(), other);
+    }
+    let other = altered(confirming, data);
+    if let Ok(state) = Confirming::load(&other, NOW, &mut rng) {
+        assert_eq!(*state.into_stored(), other);
     }
 }

@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     ("connect_link", connect::connect_link),
     ("connect_record", connect::connect_record),
     ("connect_sealed", connect::connect_sealed),
+    ("connect_stored", connect::connect_stored),
     ("consent_impact", consent::consent_impact),
     ("consent_index", consent::consent_index),
     ("consent_request", consent::consent_request),

@@ -139,6 +139,26 @@ impl Agreement {
         prior.following(bytes, &[prior.body.initiator.sign(), prior.body.responder.sign()])
     }
 
+    /// Verifies all agreements of a connection, oldest first: the first one, and each renewal by the one before.
+    ///
+    /// # Errors
+    /// As [`Agreement::verify`] and [`Agreement::verify_renewal`]; [`ConnectError::AgreementMismatch`] for none, and when the
+    /// first is itself a renewal.
+    pub fn verify_chain<'a>(documents: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Self>, ConnectError> {
+        let mut chain: Vec<Self> = Vec::new();
+        for document in documents {
+            chain.push(match chain.last() {
+                Some(prior) => Self::verify_renewal(prior, document)?,
+                None => Self::verify(document)?,
+            });
+        }
+        if chain.first().is_some_and(|first| first.prior().is_none()) {
+            Ok(chain)
+        } else {
+            Err(ConnectError::AgreementMismatch)
+        }
+    }
+
     /// Reads what follows this agreement, signed by exactly `keys`.
     fn following(&self, bytes: &[u8], keys: &[&VerifyKey]) -> Result<Self, ConnectError> {
         if bytes.len() > MAX_AGREEMENT {

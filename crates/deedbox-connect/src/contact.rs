@@ -1,5 +1,7 @@
 //! First contact: from an invitation to an agreement signed by both and a session, in two round trips.
 
+mod waiting;
+
 use alloc::{string::String, vec::Vec};
 
 use deedbox_cbor::{Item, Limits, Order, Writer, read};
@@ -611,14 +613,14 @@ impl Answering {
         let agreement = draft.countersign(keys.sign())?;
         let (edhoc, message_4) = authenticated.message_4(&[]).map_err(|failed| stopped(failed, &to))?;
         let message_4 = Frame::new(FrameKind::Message4, &to, &message_4);
-        let confirm = Body::Confirm(agreement.bytes().to_vec(), contact.clone());
         if invited.invitation.offer().check {
             let code = export_code(&edhoc, &agreement)?;
             let until = now.saturating_add_secs(CODE_SECS);
             let established = Established { agreement, session, contact: theirs };
-            let confirming = Confirming { established, confirm, code, until, tries: CODE_TRIES };
+            let confirming = Confirming { established, ours: contact.clone(), code, until, tries: CODE_TRIES };
             return Ok(Answered::Confirming(confirming, Frame::write_all(&[message_4])));
         }
+        let confirm = Body::Confirm(agreement.bytes().to_vec(), contact.clone());
         let record = session.seal(&confirm, now)?;
         let body = Frame::write_all(&[message_4, Frame::new(FrameKind::Record, &to, &record)]);
         Ok(Answered::Active(Established { agreement, session, contact: theirs }, body))
@@ -629,7 +631,7 @@ impl Answering {
 #[expect(missing_debug_implementations, reason = "holds secrets; nothing of it is to be printed")]
 pub struct Confirming {
     established: Established,
-    confirm: Body,
+    ours: Contact,
     code: String,
     until: Timestamp,
     tries: u8,
@@ -660,7 +662,7 @@ impl Confirming {
     pub fn typed(mut self, code: &str, now: Timestamp) -> Result<Typed, ConnectError> {
         let late = now >= self.until;
         if !late && ct::eq(code.as_bytes(), self.code.as_bytes()) {
-            let body = self.established.record(&self.confirm, now)?;
+            let body = self.established.record(&self.confirm(), now)?;
             return Ok(Typed::Right(self.established, body));
         }
         self.tries = self.tries.saturating_sub(1);

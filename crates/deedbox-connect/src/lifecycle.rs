@@ -1,5 +1,7 @@
 //! The life of a connection as data: what happens goes in, what is to be done comes out. No keys, no sessions.
 
+mod stored;
+
 use alloc::{boxed::Box, vec, vec::Vec};
 
 use deedbox_edhoc::Role;

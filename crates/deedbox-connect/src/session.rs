@@ -43,7 +43,7 @@ pub struct DeviceHead {
 }
 
 impl Contact {
-    fn encode(&self, writer: &mut Writer) {
+    pub(crate) fn encode(&self, writer: &mut Writer) {
         writer.map(|map| {
             map.int(1, |w| self.address.encode(w));
             map.int(2, |w| {
@@ -62,7 +62,7 @@ impl Contact {
         });
     }
 
-    fn decode(item: Item<'_>) -> Option<Self> {
+    pub(crate) fn decode(item: Item<'_>) -> Option<Self> {
         let mut fields = item.as_map()?.fields();
         let address = MailboxId::decode(fields.required(1)?)?;
         let endpoint = fields.required(2)?.as_str().filter(|text| text.len() <= 256)?.into();
@@ -326,6 +326,11 @@ impl LiveSession {
     /// session. A stored session has them no more.
     pub const fn take_epoch(&mut self) -> Option<Epoch> {
         self.epoch.take()
+    }
+
+    /// With the keys that were stored beside it.
+    pub(crate) fn with_epoch(self, epoch: Option<Epoch>) -> Self {
+        Self { epoch, ..self }
     }
 
     /// The session's bytes, to be sealed and stored. They hold its keys.

@@ -72,11 +72,7 @@ pub struct Checking {
 }
 
 /// What a typed check code leads to.
-#[expect(
-    clippy::exhaustive_enums,
-    clippy::large_enum_variant,
-    reason = "there is no fourth way, and it is matched at once"
-)]
+#[expect(clippy::exhaustive_enums, reason = "there is no fourth way, and it is matched at once")]
 pub enum Checked {
     /// Right: connected; send the confirmation.
     Right(Session, Vec<u8>),

@@ -1,5 +1,4 @@
 //! Two who have met leave each other sealed messages, with a host in between that drops, repeats and reorders.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,32 +6,16 @@ use std::{
 };
 
 use deedbox_connect::{
-    Accepting, Agreement, Answered, Arrival, Body, Calling, ConnectionsRoot, Contact, Epoch, Established, Invited,
-    LiveSession, Mailbox, Offer, Party, PartyKeys, Receiving, Reply, Role, Wish,
+    Agreement, Arrival, Body, Calling, ConnectionsRoot, Epoch, Established, LiveSession, Mailbox, PartyKeys, Receiving,
+    Role, Wish,
 };
 use deedbox_model::{Digest, MailboxId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+use super::met::{Council, NOW, contact, data, later, met};
+
 const DAY: u64 = 86_400;
-
-fn later(secs: u64) -> Timestamp {
-    NOW.saturating_add_secs(secs)
-}
-
-fn contact(byte: u8) -> Contact {
-    Contact {
-        address: MailboxId::from_bytes([byte; 16]),
-        endpoint: "https://host.example".into(),
-        deposit: vec![],
-        devices: vec![],
-    }
-}
-
-fn data(text: &str) -> Body {
-    Body::Data { media: "text/plain".into(), content: text.as_bytes().to_vec() }
-}
 
 /// A person and a council after first contact, each with a mailbox.
 struct Pair {
@@ -47,27 +30,8 @@ struct Pair {
 impl Pair {
     fn new(seed: u64) -> Self {
         let mut rng = SeededRng::new(seed);
-        let council_keys = PartyKeys::generate(&mut rng).unwrap();
-        let offer = Offer {
-            endpoint: "https://council.example/d".into(),
-            not_after: later(3600),
-            uses: 1,
-            terms: Digest::from_bytes([7; 32]),
-            terms_body: None,
-            name: "City council".into(),
-            check: false,
-            evidence: None,
-        };
-        let party = Party::organisation("https://council.example", &council_keys).unwrap();
-        let mut invited = Invited::issue(party, offer, &council_keys, &mut rng).unwrap();
-        let (link, invitation) = (invited.link(), invited.invitation().clone());
         let root = ConnectionsRoot::generate(&mut rng);
-        let (person, body) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng).unwrap();
-        let (council, body) = invited.answer(&body, &council_keys, NOW, &mut rng).unwrap();
-        let (person, body) = person.answer(&body, &contact(1), NOW, &mut rng).unwrap();
-        let answered = council.finish(&mut invited, &body, &council_keys, &contact(2), NOW, &mut rng).unwrap();
-        let Answered::Active(council, body) = answered else { panic!("no check code was asked for") };
-        let Reply::Confirmed(person) = person.read(&body, NOW).unwrap() else { panic!("confirmed at once") };
+        let (Council { keys: council_keys, .. }, person, council) = met(&root, Wish::default(), &mut rng);
         let agreement = person.agreement.clone();
         let person_keys = root.keys(agreement.connection_id().as_bytes(), 1).unwrap();
         let mut mailbox = |role, mut established: Established, own: u8, peer: u8| {

@@ -1,84 +1,17 @@
 //! A person accepts a council's invitation, with a host in between that does as it likes.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use deedbox_connect::{
     Accepting, Active, Agreement, Answered, Answering, Body, Calling, ConnectionsRoot, Contact, EndReason, Established,
-    Failed, Frame, FrameKind, Invitation, Invited, Link, LiveSession, Mailbox, Offer, Party, PartyKeys, Receiving,
-    Reply, Role, Termination, Typed, Wish,
+    Failed, Frame, FrameKind, Invitation, Invited, Link, LiveSession, Mailbox, Offer, Receiving, Reply, Role,
+    Termination, Typed, Wish,
 };
 use deedbox_model::{Digest, MailboxId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-
-fn later(secs: u64) -> Timestamp {
-    NOW.saturating_add_secs(secs)
-}
-
-fn contact(byte: u8) -> Contact {
-    Contact {
-        address: MailboxId::from_bytes([byte; 16]),
-        endpoint: "https://host.example".into(),
-        deposit: vec![byte],
-        devices: vec![],
-    }
-}
-
-fn offer() -> Offer {
-    Offer {
-        endpoint: "https://council.example/d".into(),
-        not_after: later(3600),
-        uses: 1,
-        terms: Digest::from_bytes([7; 32]),
-        terms_body: Some(b"terms".to_vec()),
-        name: "City council".into(),
-        check: false,
-        evidence: None,
-    }
-}
-
-struct Council {
-    keys: PartyKeys,
-    invited: Invited,
-}
-
-fn council(offer: Offer, rng: &mut SeededRng) -> Council {
-    let keys = PartyKeys::generate(rng).unwrap();
-    let party = Party::organisation("https://council.example", &keys).unwrap();
-    let invited = Invited::issue(party, offer, &keys, rng).unwrap();
-    Council { keys, invited }
-}
-
-fn opened(council: &Council) -> (Link, Invitation) {
-    let link = Link::parse_url(&council.invited.link().to_url()).unwrap();
-    let invitation = Invitation::open(&link, council.invited.invitation().bytes(), NOW).unwrap();
-    (link, invitation)
-}
-
-/// Both sides, active.
-fn meet(
-    council: &mut Council,
-    link: &Link,
-    invitation: &Invitation,
-    rng: &mut SeededRng,
-    mut tamper: impl FnMut(usize, &mut Vec<u8>),
-) -> Result<(Established, Established), Failed> {
-    let root = ConnectionsRoot::generate(rng);
-    let (person, mut body) = Accepting::start(&root, link, invitation, Wish::default(), NOW, rng)?;
-    tamper(0, &mut body);
-    let (answering, mut body) = council.invited.answer(&body, &council.keys, NOW, rng)?;
-    tamper(1, &mut body);
-    let (person, mut body) = person.answer(&body, &contact(1), NOW, rng)?;
-    tamper(2, &mut body);
-    let answered = answering.finish(&mut council.invited, &body, &council.keys, &contact(2), NOW, rng)?;
-    let Answered::Active(theirs, mut body) = answered else { panic!("no check code was asked for") };
-    tamper(3, &mut body);
-    let Reply::Confirmed(ours) = person.read(&body, NOW)? else { panic!("confirmed at once") };
-    Ok((ours, theirs))
-}
+use super::met::{Council, NOW, contact, council, data, later, meet, offer, opened};
 
 fn pair(seed: u64) -> (Established, Established, Council) {
     let mut rng = SeededRng::new(seed);
@@ -86,10 +19,6 @@ fn pair(seed: u64) -> (Established, Established, Council) {
     let (link, invitation) = opened(&council);
     let (ours, theirs) = meet(&mut council, &link, &invitation, &mut rng, |_, _| {}).unwrap();
     (ours, theirs, council)
-}
-
-fn data(text: &str) -> Body {
-    Body::Data { media: "text/plain".into(), content: text.as_bytes().to_vec() }
 }
 
 #[test]

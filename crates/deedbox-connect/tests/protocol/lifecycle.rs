@@ -1,22 +1,17 @@
 //! Two sides of a connection renew, suspend, resume and end it, with a host in between that drops, repeats and reorders.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::sync::LazyLock;
 
 use deedbox_connect::{
-    Accepting, Agreement, Answered, Body, Connection, ConnectionsRoot, Contact, Effect, EndReason, Event, Invitation,
-    Invited, Offer, Party, PartyKeys, Proposal, Renewal, Reply, Role, Stage, Termination, Wish,
+    Agreement, Body, Connection, ConnectionsRoot, Effect, EndReason, Event, Invitation, PartyKeys, Proposal, Renewal,
+    Role, Stage, Termination, Wish,
 };
 use deedbox_crypto::secret::SecretBytes;
-use deedbox_model::{Digest, MailboxId, Timestamp};
+use deedbox_model::Digest;
 use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
-const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
-
-fn later(secs: u64) -> Timestamp {
-    NOW.saturating_add_secs(secs)
-}
+use super::met::{Council, NOW, later};
 
 /// Who met: the person's root, the council's keys, their invitation and first agreement.
 struct Met {
@@ -27,35 +22,9 @@ struct Met {
 }
 
 fn met(seed: u64, wish: Wish) -> Met {
-    let mut rng = SeededRng::new(seed);
-    let contact = Contact {
-        address: MailboxId::from_bytes([1; 16]),
-        endpoint: "https://host.example".into(),
-        deposit: vec![],
-        devices: vec![],
-    };
-    let keys = PartyKeys::generate(&mut rng).unwrap();
-    let offer = Offer {
-        endpoint: "https://council.example/d".into(),
-        not_after: later(3600),
-        uses: 1,
-        terms: Digest::from_bytes([7; 32]),
-        terms_body: None,
-        name: "City council".into(),
-        check: false,
-        evidence: None,
-    };
-    let party = Party::organisation("https://council.example", &keys).unwrap();
-    let mut invited = Invited::issue(party, offer, &keys, &mut rng).unwrap();
-    let (link, invitation) = (invited.link(), invited.invitation().clone());
     let root = ConnectionsRoot::from_secret(SecretBytes::from_bytes([7; 32]));
-    let (person, body) = Accepting::start(&root, &link, &invitation, wish, NOW, &mut rng).unwrap();
-    let (council, body) = invited.answer(&body, &keys, NOW, &mut rng).unwrap();
-    let (person, body) = person.answer(&body, &contact, NOW, &mut rng).unwrap();
-    let answered = council.finish(&mut invited, &body, &keys, &contact, NOW, &mut rng).unwrap();
-    let Answered::Active(_, body) = answered else { panic!("no check code was asked for") };
-    let Reply::Confirmed(person) = person.read(&body, NOW).unwrap() else { panic!("confirmed at once") };
-    Met { root, keys, invitation, agreement: person.agreement }
+    let (Council { keys, invited }, person, _) = super::met::met(&root, wish, &mut SeededRng::new(seed));
+    Met { root, keys, invitation: invited.invitation().clone(), agreement: person.agreement }
 }
 
 static MET: LazyLock<Met> = LazyLock::new(|| met(1, Wish::default()));

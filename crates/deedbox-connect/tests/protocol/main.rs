@@ -1,0 +1,9 @@
+//! Persons and councils meet, agree, talk, leave each other messages, renew and part, with a host in between that does as it
+//! likes.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod first_contact;
+mod lifecycle;
+mod met;
+mod sealed;
+mod stored;
