@@ -81,6 +81,8 @@ pub const TARGETS: &[Target] = &[
     ("edhoc_session", edhoc::edhoc_session),
     ("facade_answer", facade::facade_answer),
     ("facade_handover", facade::facade_handover),
+    ("facade_rule", facade::facade_rule),
+    ("facade_statement", facade::facade_statement),
     ("host_capability", host::host_capability),
     ("host_feed", host::host_feed),
     ("host_request", host::host_request),

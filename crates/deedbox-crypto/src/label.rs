@@ -78,6 +78,8 @@ labels! {
     SLOT_SEAL = "deedbox/1 slot-seal";
     /// The MAC over a store's header.
     SLOTS_MAC = "deedbox/1 slots-mac";
+    /// A field as its issuer signed it.
+    STATEMENT = "deedbox/1 statement";
     /// A signed termination.
     TERMINATION = "deedbox/1 termination";
     /// A signed trust list.

@@ -27,6 +27,10 @@ macro_rules! person_error {
             /// The name of a field, once escaped, is longer than 96 bytes.
             #[error("a field's name is too long")]
             FieldName,
+            /// Somebody else's word: what an issuer signed is replaced by nobody else, and what the person said by no delivery. Make
+            /// a note on it instead.
+            #[error("the field is somebody else's word")]
+            IssuerOwned,
             /// There is no such thing in the box.
             #[error("no such thing in the box")]
             NotFound,
@@ -44,6 +48,7 @@ macro_rules! person_error {
                     Self::Conflict => "Conflict".to_owned(),
                     Self::Damaged => "Damaged".to_owned(),
                     Self::FieldName => "FieldName".to_owned(),
+                    Self::IssuerOwned => "IssuerOwned".to_owned(),
                     Self::NotFound => "NotFound".to_owned(),
                     Self::Unexpected => "Unexpected".to_owned(),
                 }

@@ -1,9 +1,19 @@
 //! What person and provider say to each other inside a session: an ask, and its answer.
 
+mod rule;
+mod statement;
+
 use core::fmt;
 
 use deedbox_cbor::{ItemBuf, Limits, Order, Writer, read};
 use deedbox_model::{CapabilityId, FieldPath, Name};
+
+pub use rule::SignedRule;
+pub use statement::Statement;
+#[cfg(feature = "person")]
+pub(crate) use statement::read_delivery;
+#[cfg(feature = "provider")]
+pub(crate) use statement::write_delivery;
 
 /// Media type of an ask (`docs/format/consent.md`).
 pub const ASK: &str = "application/deedbox-ask+cbor";
@@ -15,9 +25,14 @@ pub const HOLDER_KEY: &str = "application/deedbox-holder-key+cbor";
 pub const CREDENTIAL: &str = "application/sd-cwt";
 /// Media type of a presentation (SD-CWT with key binding).
 pub const PRESENTATION: &str = "application/kb+cwt";
-
+/// Media type of a delivery: [`Statement`]s.
+pub const DELIVERY: &str = "application/deedbox-delivery+cbor";
 /// Media type of a [`Handover`].
 pub const GRANT: &str = "application/deedbox-grant+cbor";
+/// Media type of a receipt that one side or both have signed (`docs/format/audit.md`).
+pub const RECEIPT: &str = "application/deedbox-receipt+cose";
+/// Media type of a [`SignedRule`].
+pub const RULE: &str = "application/deedbox-rule+cose";
 
 /// A grant on its way to the other side: where its data lies, what opens the host, and what opens the data.
 ///

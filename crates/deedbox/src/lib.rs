@@ -31,7 +31,7 @@ pub use http::HttpHost;
 
 /// The parts, for whoever needs more of them than the facade shows.
 pub mod parts {
-    #[cfg(feature = "person")]
+    #[cfg(any(feature = "person", feature = "provider"))]
     pub use deedbox_audit as audit;
     pub use deedbox_cbor as cbor;
     #[cfg(any(feature = "person", feature = "provider"))]
@@ -43,7 +43,7 @@ pub mod parts {
     pub use deedbox_credential as credential;
     #[cfg(feature = "host")]
     pub use deedbox_host as host;
-    #[cfg(feature = "person")]
+    #[cfg(any(feature = "person", feature = "provider"))]
     pub use deedbox_interop as interop;
     pub use deedbox_model as model;
     #[cfg(any(feature = "person", feature = "provider"))]

@@ -7,6 +7,7 @@ mod bundle;
 mod channel;
 mod consent;
 mod credential;
+mod delivery;
 mod erase;
 mod grant;
 mod import;
@@ -32,6 +33,7 @@ use zeroize::Zeroizing;
 
 pub use channel::{Answered, Channel, Connecting};
 pub use consent::category_of;
+pub use delivery::Note;
 pub use grant::{Granted, Shared};
 pub use import::Imported;
 

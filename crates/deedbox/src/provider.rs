@@ -6,15 +6,19 @@ use deedbox_connect::{
     Agreement, Answered, Answering, Body, Confirming, ConnectError, Contact, Established, Invited, Link, LiveSession,
     Offer, Party, PartyKeys, Typed,
 };
-use deedbox_consent::Ask;
+use deedbox_consent::{Ask, Change};
 use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
 use deedbox_credential::{
     Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Presentation, Verifier, VerifyError,
 };
+use deedbox_interop::ImportError;
 use deedbox_model::MailboxId;
 
 use crate::{
-    exchange::{ANSWER, ASK, Answer, CREDENTIAL, GRANT, HOLDER_KEY, Handover, PRESENTATION},
+    exchange::{
+        ANSWER, ASK, Answer, CREDENTIAL, DELIVERY, GRANT, HOLDER_KEY, Handover, PRESENTATION, RULE, SignedRule,
+        write_delivery,
+    },
     system,
 };
 
@@ -25,6 +29,9 @@ pub enum ProviderError {
     /// A connection was not made, or a message in it not accepted.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A document to be delivered could not be read.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// A credential was not issued.
     #[error(transparent)]
     Issue(#[from] IssueError),
@@ -42,6 +49,7 @@ impl ProviderError {
     pub fn code(&self) -> String {
         match self {
             Self::Connect(inner) => format!("Connect.{}", inner.code()),
+            Self::Import(inner) => format!("Import.{}", inner.code()),
             Self::Issue(inner) => format!("Issue.{}", inner.code()),
             Self::Unexpected => "Unexpected".to_owned(),
             Self::Verify(inner) => format!("Verify.{}", inner.code()),
@@ -203,6 +211,26 @@ impl Provider {
         let issuer = Issuer::new(&self.uri, &self.issuing);
         let issued = issuer.issue(template, claims, &key, None, system::now(), &mut system::rng())?;
         session.send(CREDENTIAL, issued.as_bytes())
+    }
+
+    /// Delivers a JSON document or FHIR bundle into the person's box: every field signed on its own, under the session's
+    /// agreement.
+    ///
+    /// # Errors
+    /// [`ProviderError::Import`], [`ProviderError::Connect`] with `LimitExceeded` above 1 MiB; then deliver it in parts.
+    pub fn deliver(&self, session: &mut Session, document: &[u8]) -> Result<Vec<u8>, ProviderError> {
+        let import = deedbox_interop::import(document)?;
+        let delivery = write_delivery(&import, &session.agreement.hash(), system::now(), self.keys.sign());
+        session.send(DELIVERY, &delivery.ok_or(ProviderError::Unexpected)?)
+    }
+
+    /// Makes a rule for the person, or changes one, under a mandate of theirs that names this party.
+    ///
+    /// # Errors
+    /// [`ProviderError::Unexpected`] for what nobody does under a mandate; [`ProviderError::Connect`].
+    pub fn rule(&self, session: &mut Session, change: impl Into<Change>) -> Result<Vec<u8>, ProviderError> {
+        let rule = SignedRule::sign(&change.into(), &session.agreement.hash(), self.keys.sign());
+        session.send(RULE, &rule.ok_or(ProviderError::Unexpected)?)
     }
 }
 

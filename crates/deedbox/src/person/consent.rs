@@ -21,8 +21,8 @@ pub fn category_of(title: &str) -> Result<Name, PersonError> {
 
 impl<H: HostClient> Person<Open<H>> {
     /// Sets the vocabulary that rules are written in: `base` has purposes, parties and clusters; every dataset becomes a
-    /// category, every field in the box a field of it, with the sensitivity that `sensitivity` gives its dataset. Rules made
-    /// before are kept.
+    /// category, every field in the box a field of it, with the sensitivity that `sensitivity` gives its dataset, and with its
+    /// issuer, who must be one of the parties, if it was delivered. Rules made before are kept.
     ///
     /// # Errors
     /// [`PersonError::Vocabulary`]; [`PersonError::Rule`] when a rule names what is no longer there.
@@ -32,15 +32,18 @@ impl<H: HostClient> Person<Open<H>> {
         sensitivity: impl Fn(&str) -> Sensitivity,
     ) -> Result<(), PersonError> {
         let now = system::now();
+        let issuers = self.issuers()?;
         let open = &mut self.state;
-        let mut fields: BTreeMap<Name, (Name, Sensitivity)> = BTreeMap::new();
+        let mut fields: BTreeMap<Name, (Name, Sensitivity, Option<&Name>)> = BTreeMap::new();
         let mut categories = BTreeSet::new();
         for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
             let category = category_of(dataset.title())?;
             let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
             for record in shelf.records(dataset)? {
                 let field = super::import::value(&record)?.field;
-                fields.insert(field, (category.clone(), sensitivity(dataset.title())));
+                let signed = record.provenance().filter(|provenance| provenance.signed().is_some());
+                let issuer = signed.and_then(|provenance| issuers.get(provenance.source()));
+                fields.insert(field, (category.clone(), sensitivity(dataset.title()), issuer));
             }
             categories.insert(category);
         }
@@ -48,8 +51,9 @@ impl<H: HostClient> Person<Open<H>> {
         for category in &categories {
             builder = builder.category(category.as_str(), &[]);
         }
-        for (field, (category, sensitivity)) in &fields {
-            builder = builder.field_with(field.as_str(), &[category.as_str()], *sensitivity, None);
+        for (field, (category, sensitivity, issuer)) in &fields {
+            let issuer = issuer.map(Name::as_str);
+            builder = builder.field_with(field.as_str(), &[category.as_str()], *sensitivity, issuer);
         }
         let mut policy = Policy::new(builder.build()?);
         for (mandate, status) in open.policy.mandates() {

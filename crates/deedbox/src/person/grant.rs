@@ -177,16 +177,16 @@ impl fmt::Debug for Granted {
 }
 
 /// The keys of one connection.
-struct Own(PartyKeys);
+pub(super) struct Own(pub(super) PartyKeys);
 
 impl Own {
-    fn side<'a>(&self, agreement: &'a Agreement) -> Result<Side<'a>, PersonError> {
+    pub(super) fn side<'a>(&self, agreement: &'a Agreement) -> Result<Side<'a>, PersonError> {
         Side::of(agreement, &self.0).ok_or(PersonError::Unexpected)
     }
 }
 
 impl<H: HostClient> Open<H> {
-    fn side(&self, agreement: &Agreement) -> Result<Own, PersonError> {
+    pub(super) fn side(&self, agreement: &Agreement) -> Result<Own, PersonError> {
         let root = connections_root(&self.keyring);
         Ok(Own(root.keys(agreement.connection_id().as_bytes(), agreement.serial())?))
     }

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::ItemBuf;
-use deedbox_model::{Assurance, DatasetId, FieldPath, Name, Provenance, StoreName};
+use deedbox_model::{Assurance, DatasetId, FieldPath, Name, Provenance, StoreName, Timestamp};
 use deedbox_record::{Granularity, Record};
 
 use super::{Keys, Open, Person, dataset_of, shelf::Shelf};
@@ -19,45 +21,24 @@ pub struct Imported {
 
 impl<H: HostClient> Person<Open<H>> {
     /// Imports a JSON document or FHIR bundle: one record a field, each with its provenance, in one commit. A field that was
-    /// imported before is replaced.
+    /// imported before is replaced, but not one that an issuer signed.
     ///
     /// # Errors
-    /// [`PersonError::Import`], [`PersonError::FieldName`], [`PersonError::Payload`], [`PersonError::Host`]; nothing is imported
-    /// unless everything is.
+    /// [`PersonError::Import`], [`PersonError::FieldName`], [`PersonError::IssuerOwned`], [`PersonError::Payload`],
+    /// [`PersonError::Host`]; nothing is imported unless everything is.
     pub async fn import(&mut self, document: &[u8], source: &str) -> Result<Imported, PersonError> {
-        let (mut rng, now) = (system::rng(), system::now());
+        let now = system::now();
         let import = deedbox_interop::import(document)?;
+        let incoming = import.fields().iter().map(|field| Incoming {
+            dataset: field.dataset(),
+            group: field.group(),
+            path: field.path(),
+            value: field.value(),
+            provenance: Provenance::new(source.as_bytes(), Assurance::Declared, now),
+        });
         let open = &mut self.state;
-        let titles: Vec<String> = import.datasets().into_iter().map(title).collect();
-        for field in import.fields() {
-            Name::escape(field.group()).map_err(|_| PersonError::FieldName)?;
-        }
-        let mut change = open.change();
-        let mut keyring = open.keyring.working_copy()?;
-        for title in &titles {
-            if dataset_of(&keyring, title).is_err() {
-                // Readers of it know the store by a name of its own: who is granted it does not learn the true id.
-                let (id, name) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
-                open.owner.put_alias(name, now).await?;
-                keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
-                change.shelves.push(Shelf::create(name, id));
-            }
-        }
-        for field in import.fields() {
-            let dataset = dataset_of(&keyring, &title(field.dataset()))?;
-            let path = field.path().as_str();
-            let provenance = Provenance::new(source.as_bytes(), Assurance::Declared, now);
-            let record = Record::new(field.group(), 1, path, field.value().clone())?.with_provenance(provenance);
-            change.records.push((*dataset.id(), dataset.name_key().object_id(path), record));
-        }
-        change.log(Entry::new(now, EntryKind::Receipt, None, open.policy_digest()));
-        if !change.shelves.is_empty() {
-            change.keys = Some(Keys::of(keyring));
-        }
-        open.commit(change, now).await?;
-        let shelves = titles.iter().filter_map(|title| open.shelves.get(open.dataset(title).ok()?.id()));
-        let sealed = shelves.map(Shelf::len).sum();
-        Ok(Imported { fields: import.fields().len(), datasets: titles, sealed })
+        let entry = Entry::new(now, EntryKind::Receipt, None, open.policy_digest());
+        open.take_in(&incoming.collect::<Vec<_>>(), entry, now).await
     }
 
     /// Every value in the box, opened: the field it belongs to, its path and the value.
@@ -97,6 +78,66 @@ impl<H: HostClient> Person<Open<H>> {
         let datasets = self.state.keyring.datasets().iter();
         datasets.filter(|dataset| dataset.granularity() == Granularity::Field).map(deedbox_record::Dataset::title)
     }
+}
+
+/// A value on its way into the box.
+pub(super) struct Incoming<'a> {
+    pub(super) dataset: &'a str,
+    pub(super) group: &'a str,
+    pub(super) path: &'a FieldPath,
+    pub(super) value: &'a ItemBuf,
+    pub(super) provenance: Provenance,
+}
+
+impl<H: HostClient> Open<H> {
+    /// Writes values and a log entry, all or nothing.
+    pub(super) async fn take_in(
+        &mut self,
+        incoming: &[Incoming<'_>],
+        entry: Entry,
+        now: Timestamp,
+    ) -> Result<Imported, PersonError> {
+        let mut rng = system::rng();
+        let titles: BTreeSet<String> = incoming.iter().map(|one| title(one.dataset)).collect();
+        let mut change = self.change();
+        let mut keyring = self.keyring.working_copy()?;
+        for title in &titles {
+            if dataset_of(&keyring, title).is_err() {
+                // Readers of it know the store by a name of its own: who is granted it does not learn the true id.
+                let (id, name) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
+                self.owner.put_alias(name, now).await?;
+                keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
+                change.shelves.push(Shelf::create(name, id));
+            }
+        }
+        for one in incoming {
+            Name::escape(one.group).map_err(|_| PersonError::FieldName)?;
+            let dataset = dataset_of(&keyring, &title(one.dataset))?;
+            let path = one.path.as_str();
+            if let Some(shelf) = self.shelves.get(dataset.id())
+                && let Some(there) = shelf.record(dataset, path)?
+                && !may_replace(&there, &one.provenance)
+            {
+                return Err(PersonError::IssuerOwned);
+            }
+            let record = Record::new(one.group, 1, path, one.value.clone())?.with_provenance(one.provenance.clone());
+            change.records.push((*dataset.id(), dataset.name_key().object_id(path), record));
+        }
+        change.log(entry);
+        if !change.shelves.is_empty() {
+            change.keys = Some(Keys::of(keyring));
+        }
+        self.commit(change, now).await?;
+        let shelves = titles.iter().filter_map(|title| self.shelves.get(self.dataset(title).ok()?.id()));
+        let sealed = shelves.map(Shelf::len).sum();
+        Ok(Imported { fields: incoming.len(), datasets: titles.into_iter().collect(), sealed })
+    }
+}
+
+/// What somebody signed is replaced by their own word only, and what the person said by the person's.
+fn may_replace(there: &Record, coming: &Provenance) -> bool {
+    let issuer = |provenance: &Provenance| provenance.signed().map(|_| provenance.source().to_vec());
+    there.provenance().and_then(issuer) == issuer(coming)
 }
 
 /// A dataset's title: an imported name can't be one of the box's own.
