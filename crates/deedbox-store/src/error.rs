@@ -4,7 +4,8 @@ use std::error::Error;
 
 use crate::types::Class;
 
-/// Why an operation on a store did not happen. Nothing was changed when one of these is returned.
+/// Why an operation on a store did not happen. Nothing was changed when one of these is returned, but for
+/// [`StorageError::Unavailable`] of a backend in another process: it says that nobody knows.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
@@ -30,7 +31,9 @@ pub enum StorageError {
     /// The quota that came with the request would be exceeded.
     #[error("the quota would be exceeded")]
     OverQuota(Class),
-    /// Somebody else holds the store, or it is being removed. With `retry` the same request may work a little later.
+    /// Somebody else holds the store, it is being removed, or the server behind it does not answer. With `retry` the same
+    /// request may work a little later. Where a connection was lost it may also have been done: the same again then meets
+    /// its own work by the rules (a conflict with the caller's own head, a known dedupe id, the new length of a blob).
     #[error("the store is not available")]
     Unavailable {
         /// Whether the same request may work later.

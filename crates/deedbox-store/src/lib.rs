@@ -1,4 +1,4 @@
-//! Opaque bytes in order: one trait, two backends, one conformance kit. Whoever keeps a store can neither read nor open
+//! Opaque bytes in order: one trait, three backends, one conformance kit. Whoever keeps a store can neither read nor open
 //! what is in it; every operation names one store, and nothing spans stores.
 //!
 //! ```
@@ -8,7 +8,7 @@
 //! };
 //!
 //! # pollster::block_on(async {
-//! let storage = MemoryStorage::new(); // or SqliteStorage::open(stores, shares)?
+//! let storage = MemoryStorage::new(); // or SqliteStorage::open(stores, shares)?, or PostgresStorage::open(options, tls).await?
 //! let (s, d, id) = (StoreId::from_bytes([1; 16]), DatasetId::from_bytes([2; 16]), ObjectId::from_bytes([3; 16]));
 //! let quota = Quota::default();
 //! storage.create(s, &NewStore { header: b"header", header_version: 1, owner: None, quota: &quota }).await?;
@@ -33,7 +33,10 @@
 //! - A host calls [`Storage`]; [`DynStorage`] is the same behind a pointer. Hashes come from the caller: they are
 //!   compared here and never computed, so that no cryptography is linked.
 //! - [`MemoryStorage`] is the model. `SqliteStorage` keeps a file for each store: erasing is an unlink, moving a copy,
-//!   damage personal, writers of different stores parallel.
+//!   damage personal, writers of different stores parallel. `PostgresStorage` keeps them in any number of PostgreSQL
+//!   databases, each store's rows under its id.
+//! - The trait's futures need no runtime of the caller's. Memory and SQLite block the thread they are awaited on, and are
+//!   ready when first polled; PostgreSQL waits without blocking, on threads of its own.
 //! - A store begins with [`Storage::create`], changes by [`Storage::commit`] (compare-and-swap on the head's hash), and
 //!   ends with [`Storage::purge`].
 //!
@@ -66,10 +69,11 @@
 //!
 //! Bodies are opaque: a flipped bit inside one is noticed by whoever knows its hash, not here. Ids, sizes, numbers and
 //! times are in the clear. A back-up holds what was removed later. Blocks of the disk are out of scope: encrypt the disk.
+//! PostgreSQL erases logically: removed bytes stay in its files and logs until it uses the room again.
 //!
 //! # Features
 //!
-//! `sqlite` (default): the SQLite backend, compiled in. `conformance`: the kit that every backend runs, ours and others'.
+//! `sqlite` (default): the SQLite backend, compiled in. `postgres`: the PostgreSQL backend. `conformance`: the kit that every backend runs, ours and others'.
 //!
 //! The file layout and the rules are specified in `docs/format/store.md`.
 
@@ -79,6 +83,8 @@
 pub mod conformance;
 mod error;
 mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -87,6 +93,8 @@ mod types;
 
 pub use error::StorageError;
 pub use memory::MemoryStorage;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOptions, PostgresStorage};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStorage;
 pub use storage::{DynStorage, Storage};

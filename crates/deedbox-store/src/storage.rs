@@ -52,8 +52,7 @@ macro_rules! operations {
             )*
         }
 
-        /// The operations as the backends of this crate have them: they block, so their futures are ready when first
-        /// polled.
+        /// The operations as memory and SQLite have them: they block, so their futures are ready when first polled.
         pub(crate) trait Blocking: Send + Sync + 'static {
             $( fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> Result<$out, StorageError>; )*
         }

@@ -1,10 +1,13 @@
-//! Both backends run the kit, and answer random operations alike.
+//! Every backend runs the kit, and answers random operations alike.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use deedbox_store::conformance::{Options, Verdict, compare, run};
 use deedbox_store::{MemoryStorage, SqliteStorage};
 use proptest::prelude::*;
+
+#[path = "postgres/server.rs"]
+mod server;
 
 fn assert_held(report: &deedbox_store::conformance::Report, skipped: &[&str]) {
     assert_eq!(report.failed(), Vec::<String>::new());
@@ -35,6 +38,34 @@ fn sqlite_conforms() {
     options.folder = Some(folder.path().to_owned());
     let report = pollster::block_on(run(make, &options));
     assert_held(&report, &["r05_the_last_page_of_100000"]);
+}
+
+/// The same rules, whether the stores lie in one database or in several.
+#[test]
+fn postgres_conforms() {
+    let Some(admin) = server::server() else { return };
+    for stores in [1, 3] {
+        let databases = server::Databases::new(&admin, stores);
+        let make = async || {
+            databases.clear();
+            databases.open()
+        };
+        let mut options = Options::default();
+        options.folder = std::env::var_os("DEEDBOX_POSTGRES_DATA").map(Into::into);
+        let report = pollster::block_on(run(make, &options));
+        assert_held(&report, &["r09_no_removed_byte_is_left", "r05_the_last_page_of_100000"]);
+    }
+}
+
+#[test]
+fn postgres_answers_random_operations_like_memory() {
+    let Some(admin) = server::server() else { return };
+    let databases = server::Databases::new(&admin, 2);
+    let storage = databases.open();
+    let cases = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(cases, |(bytes in proptest::collection::vec(any::<u8>(), 0..600))| {
+        pollster::block_on(compare(&bytes, &MemoryStorage::new(), &storage)).unwrap();
+    });
 }
 
 proptest! {

@@ -20,6 +20,8 @@ pub use deedbox_host::{openapi, router};
 #[cfg(feature = "sqlite")]
 pub use deedbox_store::SqliteStorage;
 pub use deedbox_store::{MemoryStorage, Storage, StorageError};
+#[cfg(feature = "postgres")]
+pub use deedbox_store::{PostgresOptions, PostgresStorage, postgres};
 
 /// The system's clock, by which a host judges every validity.
 #[must_use]
