@@ -387,6 +387,19 @@ impl<'a> Map<'a> {
         Pairs { left: self.len, rest: self.content }
     }
 
+    /// Its entries, in the order received, to be kept in less memory than keys and values.
+    #[inline]
+    pub fn entries(self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let mut rest = self.content;
+        (0..self.len).map_while(move |_| {
+            let (_, value) = Item::split(rest)?;
+            let (_, after) = Item::split(value)?;
+            let (bytes, _) = rest.split_at_checked(rest.len() - after.len())?;
+            rest = after;
+            Some(Entry { bytes })
+        })
+    }
+
     /// The value under an integer key.
     #[must_use]
     #[inline]
@@ -424,6 +437,31 @@ impl<'a> IntoIterator for Map<'a> {
 impl fmt::Debug for Map<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+/// One entry of a checked map: its key and its value, one behind the other.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    // INVARIANT (trusted): exactly two checked items.
+    bytes: &'a [u8],
+}
+
+impl<'a> Entry<'a> {
+    /// Key and value.
+    #[must_use]
+    #[inline]
+    pub fn parts(self) -> (Item<'a>, Item<'a>) {
+        match Item::split(self.bytes) {
+            Some((key, value)) => (key, Item { bytes: value }),
+            None => (Item { bytes: &[] }, Item { bytes: &[] }),
+        }
+    }
+}
+
+impl fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("len", &self.bytes.len()).finish_non_exhaustive()
     }
 }
 

@@ -75,7 +75,7 @@ mod write;
 
 pub use cursor::Cursor;
 pub use error::CborError;
-pub use item::{Array, Fields, Item, ItemBuf, Items, Kind, Map, Pairs};
+pub use item::{Array, Entry, Fields, Item, ItemBuf, Items, Kind, Map, Pairs};
 pub use limits::{Limits, Order};
 pub use read::{Sequence, read, read_first, read_sequence};
 pub use write::{MapWriter, Writer};

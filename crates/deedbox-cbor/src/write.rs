@@ -153,6 +153,12 @@ impl Writer {
         self
     }
 
+    /// The head of a map whose entries are known to come in canonical order, none twice: its keys and values are the next `len`
+    /// pairs of items written. [`Writer::map`] sorts, and so takes memory for each entry.
+    pub fn sorted_map(&mut self, len: usize) -> &mut Self {
+        self.head(5, length(len))
+    }
+
     /// Bytes that are known to be one item.
     #[cfg(feature = "serde")]
     pub(crate) fn append(&mut self, item: &[u8]) {

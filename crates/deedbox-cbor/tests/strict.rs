@@ -348,6 +348,28 @@ fn done(_: &mut Writer) -> Option<()> {
 
 proptest! {
     #[test]
+    fn a_map_taken_into_entries_is_the_same_map(value in maps()) {
+        let mut bytes = Vec::new();
+        ciborium::into_writer(&value, &mut bytes).unwrap();
+        let Ok(item) = read(&bytes, Order::Any, &LIMITS) else { return Ok(()) };
+        let Some(map) = item.as_map() else { return Ok(()) };
+        let mut entries: Vec<_> = map.entries().collect();
+        prop_assert!(entries.iter().map(|entry| entry.parts()).eq(map.iter()));
+        entries.sort_by(|left, right| left.parts().0.bytes().cmp(right.parts().0.bytes()));
+        let (mut sorted, mut any) = (Writer::new(), Writer::new());
+        sorted.sorted_map(entries.len());
+        for (key, value) in entries.iter().map(|entry| entry.parts()) {
+            sorted.item(key).item(value);
+        }
+        any.map(|to| {
+            for (key, value) in map {
+                to.entry(|w| drop_ref(w.item(key)), |w| drop_ref(w.item(value)));
+            }
+        });
+        prop_assert_eq!(sorted.as_slice(), any.as_slice());
+    }
+
+    #[test]
     fn a_cursor_reads_the_same_document(value in values()) {
         let mut writer = Writer::new();
         write(&value, &mut writer);

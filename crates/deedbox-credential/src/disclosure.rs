@@ -3,7 +3,7 @@
 use alloc::{vec, vec::Vec};
 use core::cmp::Ordering;
 
-use deedbox_cbor::{Item, ItemBuf, Kind, Limits, Map, Order, Writer};
+use deedbox_cbor::{Array, Entry, Item, ItemBuf, Kind, Limits, Map, Order, Writer};
 use deedbox_crypto::hash;
 
 use crate::{
@@ -21,72 +21,46 @@ pub(crate) enum Markers {
     Forbidden,
 }
 
-/// Checks the tree rules over `root` and adds every digest found to `digests`.
-pub(crate) fn check_tree<'a>(root: Item<'a>, rule: Markers, digests: &mut Vec<&'a [u8]>) -> Result<(), ClaimsError> {
-    let mut containers = Vec::new();
-    let mut next = visit(root, Place::Elsewhere, rule, digests)?;
-    while let Some(container) = next {
-        if let Some(array) = container.as_array() {
-            for element in array {
-                containers.extend(visit(element, Place::Element, rule, digests)?);
-            }
-        } else if let Some(map) = container.as_map() {
-            for (key, value) in map {
-                if key.as_simple() == Some(profile::REDACTED_KEYS) {
+/// Checks the tree rules over `item` and adds every digest found to `digests`: first those of a container, then those below it.
+///
+/// It recurses, at most as deep as the reader lets containers be: so no input makes it take memory.
+pub(crate) fn check_tree<'a>(item: Item<'a>, rule: Markers, digests: &mut Vec<&'a [u8]>) -> Result<(), ClaimsError> {
+    let mut add = |digest: Item<'a>| {
+        let digest = as_digest(digest).filter(|_| rule == Markers::Allowed).ok_or(ClaimsError::Marker)?;
+        digests.push(digest);
+        Ok(())
+    };
+    match item.kind() {
+        Kind::Array => {
+            let elements = || item.as_array().into_iter().flatten();
+            elements().filter_map(as_redacted_element).try_for_each(add)?;
+            elements()
+                .filter(|element| as_redacted_element(*element).is_none())
+                .try_for_each(|element| check_tree(element, rule, digests))
+        }
+        Kind::Map => {
+            let entries = || item.as_map().into_iter().flatten();
+            for (key, value) in entries() {
+                if is_redacted_keys(key) {
                     if rule == Markers::Forbidden {
                         return Err(ClaimsError::Marker);
                     }
-                    for digest in value.as_array().ok_or(ClaimsError::Marker)? {
-                        digests.push(as_digest(digest).ok_or(ClaimsError::Marker)?);
-                    }
-                } else if is_label(key) {
-                    containers.extend(visit(value, Place::Elsewhere, rule, digests)?);
-                } else {
+                    value.as_array().ok_or(ClaimsError::Marker)?.iter().try_for_each(&mut add)?;
+                } else if !is_label(key) {
                     return Err(ClaimsError::KeyType);
                 }
             }
+            entries()
+                .filter(|(key, _)| !is_redacted_keys(*key))
+                .try_for_each(|(_, value)| check_tree(value, rule, digests))
         }
-        next = containers.pop();
-    }
-    Ok(())
-}
-
-/// Where a value stands; only an element may be a redaction marker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Element,
-    Elsewhere,
-}
-
-/// Checks one value, and gives it, or what its tags hold, if it is a container.
-fn visit<'a>(
-    item: Item<'a>,
-    place: Place,
-    rule: Markers,
-    digests: &mut Vec<&'a [u8]>,
-) -> Result<Option<Item<'a>>, ClaimsError> {
-    let (mut item, mut place) = (item, place);
-    loop {
-        match item.kind() {
-            Kind::Array | Kind::Map => return Ok(Some(item)),
-            Kind::Simple if item.as_simple() == Some(profile::REDACTED_KEYS) => return Err(ClaimsError::Marker),
-            Kind::Tag => {
-                let (number, content) = item.as_tag().ok_or(ClaimsError::Marker)?;
-                if profile::RESERVED_TAGS.contains(&number) {
-                    return Err(ClaimsError::ReservedTag);
-                }
-                if number != profile::REDACTED_ELEMENT {
-                    (item, place) = (content, Place::Elsewhere);
-                    continue;
-                }
-                if rule == Markers::Forbidden || place == Place::Elsewhere {
-                    return Err(ClaimsError::Marker);
-                }
-                digests.push(as_digest(content).ok_or(ClaimsError::Marker)?);
-            }
-            _ => {}
-        }
-        return Ok(None);
+        Kind::Simple if is_redacted_keys(item) => Err(ClaimsError::Marker),
+        Kind::Tag => match item.as_tag() {
+            Some((number, _)) if profile::RESERVED_TAGS.contains(&number) => Err(ClaimsError::ReservedTag),
+            Some((number, content)) if number != profile::REDACTED_ELEMENT => check_tree(content, rule, digests),
+            _ => Err(ClaimsError::Marker),
+        },
+        _ => Ok(()),
     }
 }
 
@@ -103,10 +77,15 @@ fn as_digest(item: Item<'_>) -> Option<&[u8]> {
     item.as_bytes().filter(|bytes| bytes.len() == profile::DIGEST_LEN)
 }
 
-/// The digest of a redacted array element, if `item` is one.
-fn as_redacted_element(item: Item<'_>) -> Option<&[u8]> {
+/// Whether `key` is the one under which a map's redacted entries stand.
+fn is_redacted_keys(key: Item<'_>) -> bool {
+    key.as_simple() == Some(profile::REDACTED_KEYS)
+}
+
+/// What should be the digest of a redacted array element, if `item` is one.
+fn as_redacted_element(item: Item<'_>) -> Option<Item<'_>> {
     let (number, content) = item.as_tag()?;
-    if number == profile::REDACTED_ELEMENT { content.as_bytes() } else { None }
+    (number == profile::REDACTED_ELEMENT).then_some(content)
 }
 
 /// One disclosure: received bytes and its parts.
@@ -289,7 +268,7 @@ impl<'a> Joined<'a> {
         let mut assembly = Assembly {
             joined: self,
             chosen,
-            entries: Vec::with_capacity(self.disclosures.len().saturating_add(OPEN_ENTRIES)),
+            members: Vec::with_capacity(self.disclosures.len()),
             above: Vec::new(),
             records: 0,
             paths: Writer::with_capacity(self.disclosures.len().saturating_mul(PATH)),
@@ -354,73 +333,15 @@ impl<'a> Joined<'a> {
         Ok(())
     }
 
-    /// What is wrong with claims of more than 16 levels: that alone, or a fault of an earlier step. Without recursion, because a chain
-    /// of disclosures may be thousands long.
+    /// What is wrong with claims of more than 16 levels: that alone, or a fault of an earlier step.
     #[cold]
     fn too_deep(&self) -> VerifyError {
-        match self.walk() {
+        let mut walk = Walk { joined: self, used: 0, ahead: Vec::new(), keys: Vec::new() };
+        match walk.all() {
             Err(fault) => fault.into(),
-            Ok(used) if used != self.disclosures.len() => DisclosureError::Orphan.into(),
-            Ok(_) => VerifyError::Limit { what: Limit::Levels, max: profile::MAX_LEVELS },
+            Ok(()) if walk.used != self.disclosures.len() => DisclosureError::Orphan.into(),
+            Ok(()) => VerifyError::Limit { what: Limit::Levels, max: profile::MAX_LEVELS },
         }
-    }
-
-    /// Step 5 over all that is disclosed, whatever its depth; counts the disclosures used.
-    fn walk(&self) -> Result<usize, DisclosureError> {
-        let (mut used, mut keys) = (0_usize, Vec::new());
-        // Containers, and whether they are the claims map.
-        let mut containers = Vec::new();
-        self.walk_map(self.root, true, &mut used, &mut keys, &mut containers)?;
-        while let Some(container) = containers.pop() {
-            if let Some(map) = container.as_map() {
-                self.walk_map(map, false, &mut used, &mut keys, &mut containers)?;
-            } else if let Some(array) = container.as_array() {
-                for element in array {
-                    match as_redacted_element(element) {
-                        None => containers.push(element),
-                        Some(digest) => {
-                            let Some((_, disclosure)) = self.disclosed(digest) else { continue };
-                            used = used.saturating_add(1);
-                            containers.extend(disclosure.as_element()?);
-                        }
-                    }
-                }
-            } else if let Some((_, content)) = container.as_tag() {
-                containers.push(content);
-            }
-        }
-        Ok(used)
-    }
-
-    fn walk_map(
-        &self,
-        map: Map<'a>,
-        top: bool,
-        used: &mut usize,
-        keys: &mut Vec<&'a [u8]>,
-        containers: &mut Vec<Item<'a>>,
-    ) -> Result<(), DisclosureError> {
-        keys.clear();
-        for (key, value) in map {
-            if key.as_simple() != Some(profile::REDACTED_KEYS) {
-                keys.push(key.bytes());
-                containers.push(value);
-                continue;
-            }
-            for digest in value.as_array().into_iter().flatten().filter_map(Item::as_bytes) {
-                let Some((_, disclosure)) = self.disclosed(digest) else { continue };
-                *used = used.saturating_add(1);
-                if let Some((key, value)) = disclosure.as_member(top)? {
-                    keys.push(key.bytes());
-                    containers.push(value);
-                }
-            }
-        }
-        keys.sort_unstable();
-        if keys.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
-            return Err(DisclosureError::DuplicateClaim);
-        }
-        Ok(())
     }
 
     /// The elements that are there, each with the place of its disclosure if it has one.
@@ -428,7 +349,7 @@ impl<'a> Joined<'a> {
         array.as_array().into_iter().flatten().filter_map(|element| match as_redacted_element(element) {
             None => Some((None, element)),
             Some(digest) => {
-                let (index, disclosure) = self.disclosed(digest)?;
+                let (index, disclosure) = self.disclosed(digest.as_bytes()?)?;
                 Some((Some(index), disclosure.value?))
             }
         })
@@ -438,7 +359,7 @@ impl<'a> Joined<'a> {
     fn select_in_map(&self, map: Map<'a>, path: &[Segment], needed: &mut Vec<usize>, chosen: &mut [bool]) -> bool {
         let Some((segment, rest)) = path.split_first() else { return false };
         for (key, value) in map {
-            if key.as_simple() != Some(profile::REDACTED_KEYS) {
+            if !is_redacted_keys(key) {
                 if segment.is_key(key) {
                     return self.select_below(value, rest, needed, chosen);
                 }
@@ -483,6 +404,70 @@ impl<'a> Joined<'a> {
             }
         }
         found
+    }
+}
+
+/// Step 5 over all that is disclosed, whatever its depth.
+///
+/// It recurses within the payload or one disclosed value, at most as deep as the reader lets containers be: a chain of disclosures may
+/// be thousands long.
+struct Walk<'j, 'a> {
+    joined: &'j Joined<'a>,
+    used: usize,
+    /// Disclosed values to be walked yet.
+    ahead: Vec<Item<'a>>,
+    keys: Vec<&'a [u8]>,
+}
+
+impl<'a> Walk<'_, 'a> {
+    fn all(&mut self) -> Result<(), DisclosureError> {
+        self.map(self.joined.root, true)?;
+        while let Some(value) = self.ahead.pop() {
+            self.value(value)?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, item: Item<'a>) -> Result<(), DisclosureError> {
+        match item.kind() {
+            Kind::Array => item.as_array().into_iter().flatten().try_for_each(|element| self.element(element)),
+            Kind::Map => item.as_map().map_or(Ok(()), |map| self.map(map, false)),
+            Kind::Tag => item.as_tag().map_or(Ok(()), |(_, content)| self.value(content)),
+            _ => Ok(()),
+        }
+    }
+
+    fn element(&mut self, element: Item<'a>) -> Result<(), DisclosureError> {
+        let Some(digest) = as_redacted_element(element) else { return self.value(element) };
+        if let Some((_, disclosure)) = digest.as_bytes().and_then(|digest| self.joined.disclosed(digest)) {
+            self.used = self.used.saturating_add(1);
+            self.ahead.extend(disclosure.as_element()?);
+        }
+        Ok(())
+    }
+
+    /// `top`: it is that of the claims.
+    fn map(&mut self, map: Map<'a>, top: bool) -> Result<(), DisclosureError> {
+        let digests =
+            map.iter().filter(|(key, _)| is_redacted_keys(*key)).filter_map(|(_, value)| value.as_array()).flatten();
+        self.keys.clear();
+        for digest in digests.filter_map(Item::as_bytes) {
+            let Some((_, disclosure)) = self.joined.disclosed(digest) else { continue };
+            self.used = self.used.saturating_add(1);
+            if let Some((key, value)) = disclosure.as_member(top)? {
+                self.keys.push(key.bytes());
+                self.ahead.push(value);
+            }
+        }
+        // Those that are not disclosed differ from one another already.
+        if !self.keys.is_empty() {
+            self.keys.extend(map.iter().map(|(key, _)| key.bytes()));
+            self.keys.sort_unstable();
+            if self.keys.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
+                return Err(DisclosureError::DuplicateClaim);
+            }
+        }
+        map.iter().filter(|(key, _)| !is_redacted_keys(*key)).try_for_each(|(_, value)| self.value(value))
     }
 }
 
@@ -555,21 +540,21 @@ impl From<DisclosureError> for Stop {
     }
 }
 
-/// An entry of a map that is being assembled.
+/// A disclosed entry of a map that is being assembled.
 #[derive(Clone, Copy)]
-struct Entry<'a> {
+struct Member<'a> {
     rank: u64,
     key: Item<'a>,
     value: Item<'a>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> Member<'a> {
     fn new(key: Item<'a>, value: Item<'a>) -> Self {
         Self { rank: rank(key.bytes()), key, value }
     }
 
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.rank.cmp(&other.rank).then_with(|| self.key.bytes().cmp(other.key.bytes()))
+    fn cmp(&self, key: Item<'_>) -> Ordering {
+        self.rank.cmp(&rank(key.bytes())).then_with(|| self.key.bytes().cmp(key.bytes()))
     }
 }
 
@@ -579,8 +564,8 @@ impl<'a> Entry<'a> {
 struct Assembly<'j, 'a> {
     joined: &'j Joined<'a>,
     chosen: &'j dyn Fn(usize) -> bool,
-    /// Entries of the maps around and of the one being written: one memory for all.
-    entries: Vec<Entry<'a>>,
+    /// Disclosed entries of the maps around and of the one being written: one memory for all.
+    members: Vec<Member<'a>>,
     /// The steps to what is being written, with their numbers in `paths` where they have one.
     above: Vec<(Step<'a>, Option<usize>)>,
     records: usize,
@@ -661,10 +646,12 @@ impl<'j, 'a> Assembly<'j, 'a> {
 
     /// `level` is that of the members.
     fn map(&mut self, writer: &mut Writer, map: Map<'a>, level: usize) -> Result<(), Stop> {
-        let start = self.entries.len();
+        let start = self.members.len();
+        let (mut open, mut sorted, mut before) = (0_usize, true, None);
         for (key, value) in map {
-            if key.as_simple() != Some(profile::REDACTED_KEYS) {
-                self.entries.push(Entry::new(key, value));
+            if !is_redacted_keys(key) {
+                open = open.saturating_add(1);
+                sorted &= before.replace(key.bytes()).is_none_or(|before| before < key.bytes());
                 continue;
             }
             let Some(digests) = value.as_array() else { continue };
@@ -672,39 +659,71 @@ impl<'j, 'a> Assembly<'j, 'a> {
                 let Some(disclosure) = self.take(place) else { continue };
                 let Some((key, value)) = disclosure.as_member(level == 1)? else { continue };
                 self.note(Step::Key(key));
-                self.entries.push(Entry::new(key, value));
+                self.members.push(Member::new(key, value));
             }
         }
-        let entries = self.entries.get_mut(start..).unwrap_or_default();
-        entries.sort_unstable_by(Entry::cmp);
-        if entries.windows(2).any(|pair| matches!(pair, [left, right] if left.cmp(right).is_eq())) {
+        let members = self.members.get_mut(start..).unwrap_or_default();
+        members.sort_unstable_by(|left, right| left.cmp(right.key));
+        if members.windows(2).any(|pair| matches!(pair, [left, right] if left.cmp(right.key).is_eq())) {
             return Err(DisclosureError::DuplicateClaim.into());
         }
-        let mut result = Ok(());
-        writer.map(|to| {
-            for at in start.. {
-                let Some(Entry { key, value, .. }) = self.entries.get(at).copied() else { break };
-                to.entry(
-                    |writer| {
-                        writer.item(key);
-                    },
-                    |writer| {
-                        if result.is_ok() {
-                            result = self.below(Step::Key(key), writer, value, level);
-                        }
-                    },
-                );
+        writer.sorted_map(open.saturating_add(members.len()));
+        if sorted {
+            self.merge(writer, map.iter(), start, level)?;
+        } else {
+            let mut entries = Vec::with_capacity(map.len());
+            entries.extend(map.entries());
+            entries.sort_unstable_by(|left, right| left.parts().0.bytes().cmp(right.parts().0.bytes()));
+            self.merge(writer, entries.into_iter().map(Entry::parts), start, level)?;
+        }
+        self.members.truncate(start);
+        Ok(())
+    }
+
+    /// Writes the entries of a map that came open, in order, and the members from `start` on among them.
+    fn merge(
+        &mut self,
+        writer: &mut Writer,
+        open: impl Iterator<Item = (Item<'a>, Item<'a>)>,
+        start: usize,
+        level: usize,
+    ) -> Result<(), Stop> {
+        let mut at = start;
+        for (key, value) in open.filter(|(key, _)| !is_redacted_keys(*key)) {
+            at = self.members_before(writer, Some(key), at, level)?;
+            writer.item(key);
+            self.below(Step::Key(key), writer, value, level)?;
+        }
+        self.members_before(writer, None, at, level)?;
+        Ok(())
+    }
+
+    /// Writes the members from `at` on that come before `end`, and gives the place of the next one.
+    fn members_before(
+        &mut self,
+        writer: &mut Writer,
+        end: Option<Item<'_>>,
+        mut at: usize,
+        level: usize,
+    ) -> Result<usize, Stop> {
+        while let Some(member) = self.members.get(at).copied() {
+            match end.map_or(Ordering::Less, |end| member.cmp(end)) {
+                Ordering::Less => {}
+                Ordering::Equal => return Err(DisclosureError::DuplicateClaim.into()),
+                Ordering::Greater => break,
             }
-        });
-        self.entries.truncate(start);
-        result
+            writer.item(member.key);
+            self.below(Step::Key(member.key), writer, member.value, level)?;
+            at = at.saturating_add(1);
+        }
+        Ok(at)
     }
 
     fn array(&mut self, writer: &mut Writer, item: Item<'a>, level: usize) -> Result<(), Stop> {
         let elements = || item.as_array().into_iter().flatten();
         // The head goes first, so what is there is counted before.
         let (mut len, used) = (0_usize, self.used);
-        let places = self.places(elements().find_map(as_redacted_element));
+        let places = self.places(elements().find_map(as_redacted_element).and_then(Item::as_bytes));
         let mut next = places.clone();
         for element in elements() {
             len = len.saturating_add(usize::from(self.element(element, &mut next)?.is_some()));
@@ -760,9 +779,7 @@ fn read_disclosures<'a>(
     for item in array {
         match Disclosure::parse(item, digests) {
             Ok(disclosure) => disclosures.push(disclosure),
-            // The array is looked at before what its strings hold.
-            Err(_) if array.iter().any(|item| item.kind() != Kind::Bytes) => return Err(DisclosureError::Shape.into()),
-            Err(error) => return Err(error),
+            Err(_) => return Err(fault_of(array)),
         }
     }
     let mut salts: Vec<u128> = disclosures.iter().map(|disclosure| disclosure.salt).collect();
@@ -773,11 +790,26 @@ fn read_disclosures<'a>(
     Ok(disclosures)
 }
 
+/// What is wrong with disclosures of which at least one is faulty: the fault of the earliest step, so that their order doesn't tell.
+#[cold]
+fn fault_of(array: Array<'_>) -> VerifyError {
+    if array.iter().any(|item| item.kind() != Kind::Bytes) {
+        return DisclosureError::Shape.into();
+    }
+    let step = |fault: &VerifyError| match fault {
+        VerifyError::Disclosure(DisclosureError::Shape) => 1,
+        VerifyError::Disclosure(DisclosureError::Salt) => 2,
+        VerifyError::Disclosure(_) => 3,
+        VerifyError::Claims(_) => 4,
+        _ => 0,
+    };
+    let faults = array.iter().filter_map(|item| Disclosure::parse(item, &mut Vec::new()).err());
+    faults.min_by_key(|fault| (step(fault), fault.code())).unwrap_or_else(|| DisclosureError::Shape.into())
+}
+
 /// Bytes of a digest with its head.
 const DIGEST_ITEM: usize = 34;
 /// Bytes that the claims take which are not disclosed, most often.
 const OPEN: usize = 512;
-/// Entries of maps that are not disclosed, most often.
-const OPEN_ENTRIES: usize = 16;
 /// Bytes of a path, most often.
 const PATH: usize = 8;

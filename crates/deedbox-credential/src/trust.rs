@@ -139,7 +139,7 @@ impl TrustStore {
         iss: &str,
         wanted: &Wanted<'_>,
         clock: &Clock,
-    ) -> Result<impl Iterator<Item = &'s VerifyKey> + use<'s>, VerifyError> {
+    ) -> Result<impl Iterator<Item = &'s VerifyKey>, VerifyError> {
         let listed = match (&self.newest, &self.list) {
             (None, _) => &[],
             (Some(_), Some(list)) if !list.is_stale(clock) => list.issuers.as_slice(),
@@ -149,22 +149,23 @@ impl TrustStore {
         if pinned.is_none() && listed.is_none() {
             return Err(TrustError::UnknownIssuer.into());
         }
-        let mut keys: Vec<&IssuerKey> = pinned.into_iter().chain(listed).flat_map(|issuer| &issuer.keys).collect();
-        keys.retain(|key| key.usage == wanted.usage && wanted.kid.is_none_or(|kid| key.kid == kid));
-        if keys.is_empty() {
+        let keys = move || pinned.into_iter().chain(listed).flat_map(|issuer| &issuer.keys);
+        let named = move |key: &&IssuerKey| key.usage == wanted.usage && wanted.kid.is_none_or(|kid| key.kid == kid);
+        let of_algorithm = move |key: &&IssuerKey| key.key.algorithm() == wanted.algorithm;
+        let usable = move |key: &&IssuerKey| {
+            key.is_usable(wanted.vct, wanted.iat) && self.compromised.binary_search(&key.key.thumbprint()).is_err()
+        };
+        if !keys().any(|key| named(&key)) {
             return Err(TrustError::UnknownKey.into());
         }
-        keys.retain(|key| key.key.algorithm() == wanted.algorithm);
-        if keys.is_empty() {
+        if !keys().any(|key| named(&key) && of_algorithm(&key)) {
             return Err(HeaderError::AlgNotOfKey.into());
         }
-        keys.retain(|key| {
-            key.is_usable(wanted.vct, wanted.iat) && self.compromised.binary_search(&key.key.thumbprint()).is_err()
-        });
-        if keys.is_empty() {
+        let mut candidates = keys().filter(named).filter(of_algorithm).filter(usable).map(|key| &key.key).peekable();
+        if candidates.peek().is_none() {
             return Err(TrustError::KeyNotUsable.into());
         }
-        Ok(keys.into_iter().map(|key| &key.key))
+        Ok(candidates)
     }
 }
 

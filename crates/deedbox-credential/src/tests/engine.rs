@@ -267,7 +267,61 @@ fn long_keys_above_many_disclosures_take_no_more_memory_than_they_have_bytes() {
     assert_eq!((paths.len(), paths[0].segments().len(), paths[0].segments().last()), (400, 14, Some(&Segment::Int(0))));
 }
 
+#[test]
+fn of_several_faults_the_earliest_steps_is_told_in_any_order() {
+    let faulty = [
+        (vec![0x9f, 0xff], "cbor: Indefinite"),
+        (disclosure(1, 3, |w| unit(w.null().null().null())), "disclosure: Disclosure.Shape"),
+        (cbor(|w| unit(w.array(1).bytes(&[2; 15]))), "disclosure: Disclosure.Salt"),
+        (disclosure(3, 2, |w| unit(w.null().null())), "disclosure: Disclosure.Key"),
+        (disclosure(4, 1, |w| unit(w.simple(59))), "claims: Claims.Marker"),
+    ];
+    for (at, (_, want)) in faulty.iter().enumerate() {
+        let mut later: Vec<Vec<u8>> = faulty[at..].iter().map(|(bytes, _)| bytes.clone()).collect();
+        for _ in 0..later.len() {
+            later.rotate_left(1);
+            assert_eq!(run(|w| unit(w.map(|_| {})), &later), *want);
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_verdict_is_the_same_in_any_order(
+        seed: u64, order: u64, changes in proptest::collection::vec(any::<(u16, u16, u8)>(), 0..3),
+    ) {
+        let mut fixture = Fixture::new();
+        fixture.rng = SeededRng::new(seed);
+        let plan = crate::test_util::RandomClaims::draw(&mut fixture.rng);
+        let issued = fixture.issue(plan.redacted());
+        let ([_, _, payload, _], mut disclosures) = take_apart(&issued);
+        for (which, at, change) in changes {
+            if disclosures.is_empty() {
+                break;
+            }
+            let which = usize::from(which) % disclosures.len();
+            match change % 4 {
+                0 => drop(disclosures.remove(which)),
+                1 => disclosures.push(disclosures[which].clone()),
+                _ => {
+                    let at = usize::from(at) % disclosures[which].len();
+                    disclosures[which][at] ^= change | 1;
+                }
+            }
+        }
+        let verdict = |disclosures: &[Vec<u8>]| {
+            let disclosures: Vec<&[u8]> = disclosures.iter().map(Vec::as_slice).collect();
+            assemble(&payload, &disclosures).map_err(|error| error.code())
+        };
+        let before = verdict(&disclosures);
+        let mut shuffled = disclosures;
+        let mut rng = SeededRng::new(order);
+        for at in (1..shuffled.len()).rev() {
+            shuffled.swap(at, rand_core::Rng::next_u32(&mut rng) as usize % (at + 1));
+        }
+        prop_assert_eq!(verdict(&shuffled), before);
+    }
+
     #[test]
     fn any_bytes_give_the_naive_verdict(
         payload in proptest::collection::vec(any::<u8>(), 0..64),
