@@ -5,9 +5,7 @@ use ciborium::Value;
 use deedbox_cbor::{CborError, Item, Kind, Limits, Order, read};
 use proptest::prelude::*;
 
-#[path = "support/value.rs"]
-mod value;
-use value::{altered, ours, places, read_by_them, theirs, value, write};
+use deedbox_oracle::value::{altered, ours, places, read_by_them, theirs, value, write};
 
 const LIMITS: Limits = Limits::new(1 << 20);
 
