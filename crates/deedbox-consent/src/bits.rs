@@ -117,9 +117,10 @@ impl Bits {
         self.0.iter().enumerate().flat_map(|(index, word)| ones(*word).map(move |bit| index * 64 + bit))
     }
 
-    /// The words that hold anything, each after its place.
-    pub(crate) fn words(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.0.iter().copied().enumerate().filter(|(_, word)| *word != 0)
+    /// The numbers in it that are also in `part`, ascending.
+    pub(crate) fn both(&self, part: Part<'_>) -> impl Iterator<Item = usize> {
+        let words = part.of(&self.0).zip(part.words).map(|(these, those)| these & those);
+        (part.at..).zip(words).flat_map(|(index, word)| ones(word).map(move |bit| index * 64 + bit))
     }
 
     /// The stretch from the first word that holds anything to the last.
@@ -151,7 +152,7 @@ impl Part<'_> {
 }
 
 /// The places of the ones in a word, ascending.
-pub(crate) fn ones(mut word: u64) -> impl Iterator<Item = usize> {
+fn ones(mut word: u64) -> impl Iterator<Item = usize> {
     core::iter::from_fn(move || {
         let bit = usize::try_from(word.trailing_zeros()).ok().filter(|_| word != 0)?;
         word &= word - 1;
@@ -187,6 +188,7 @@ mod tests {
         assert_eq!(copy, bits);
         assert!(Bits::new(300).part().words.is_empty());
         assert_eq!(bits.outline(), 0b1010);
+        assert!(Bits::full(300).both(part).eq([70, 75, 200]) && Bits::new(300).both(part).next().is_none());
     }
 
     #[test]

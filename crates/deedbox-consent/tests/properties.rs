@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use deedbox_consent::{
     Action, Agreed, Ask, AskedFields, At, Basis, Bounds, Change, Decision, Ground, HostFacts, Limit, Maker,
-    MandateStatus, Outcome, Permission, PermissionStatus, Policy, Rank, Reason, Roster, Sensitivity, Terms, TermsDiff,
-    To, terms_diff,
-    test_util::{Draw, FIELDS, PARENTS, PURPOSES, WITHIN, at, name, reach, roster, vocabulary},
+    MandateStatus, Outcome, Permission, PermissionStatus, Policy, Prohibition, Rank, Reason, Roster, Selector,
+    Sensitivity, Terms, TermsDiff, To, terms_diff,
+    test_util::{CHOICES, Draw, FIELDS, PARENTS, PARTIES, PURPOSES, WITHIN, at, name, reach, roster, vocabulary},
 };
 use deedbox_model::{Assurance, Digest, Name, ObjectId};
 use proptest::{collection::vec, prelude::*};
@@ -100,6 +100,52 @@ proptest! {
         weaker.extend(policy.permissions().map(|(permission, _)| host.clone().uses(permission.id.clone(), [at(used)])));
         for host in weaker {
             prop_assert!(released(&policy.decide(&ask, &host)).is_subset(&before));
+        }
+    }
+
+    #[test]
+    fn claiming_less_never_adds(rules in rules(), (ask, host) in question()) {
+        let policy = policy(changes(&rules));
+        let before = released(&policy.decide(&ask, &host));
+        let less: [fn(&mut Ask); 5] = [
+            |ask| ask.ground = None,
+            |ask| ask.recipient = None,
+            |ask| ask.basis = None,
+            |ask| ask.action = None,
+            |ask| ask.purpose = None,
+        ];
+        for leave_out in less {
+            let mut ask = ask.clone();
+            leave_out(&mut ask);
+            prop_assert!(released(&policy.decide(&ask, &host)).is_subset(&before));
+        }
+    }
+
+    #[test]
+    fn nothing_opens_a_seal(rules in rules(), choice in 0usize..CHOICES.len(), (ask, host) in question()) {
+        let mut sealed = policy(changes(&rules));
+        let closed = Selector::of([name(CHOICES[choice])]);
+        let seal = Prohibition::new(name("seal"), To::Anyone).rank(Rank::SEAL).fields(closed.clone());
+        sealed.apply(seal, &Maker::Person).unwrap();
+        if let Decision::Permit(permit) = sealed.decide(&ask, &host) {
+            prop_assert!(!permit.fields().any(|field| sealed.vocabulary().covers(&closed, field)));
+        }
+    }
+
+    #[test]
+    fn nothing_is_passed_on_to_whom_it_is_refused(
+        rules in rules(),
+        recipient in 0usize..PARTIES.len(),
+        (ask, host) in question(),
+    ) {
+        let recipient = name(PARTIES[recipient]);
+        let ask = ask.action(Action::Share).recipient(recipient.clone());
+        let mut refusing = policy(changes(&rules));
+        refusing.apply(Prohibition::new(name("refused"), To::Party(recipient)), &Maker::Person).unwrap();
+        if let Decision::Permit(permit) = refusing.decide(&ask, &host) {
+            // Only an emergency rule is above the person's refusal.
+            let ranks = permit.determining().iter().filter_map(|id| refusing.permission(id));
+            prop_assert!(ranks.map(|(permission, _)| permission.rank).all(|rank| rank == Rank::EMERGENCY));
         }
     }
 

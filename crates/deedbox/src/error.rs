@@ -1,6 +1,6 @@
 use deedbox_audit::AuditError;
 use deedbox_connect::ConnectError;
-use deedbox_consent::{RuleError, VocabularyError};
+use deedbox_consent::{CompileError, RuleError, VocabularyError};
 use deedbox_credential::{PresentError, VerifyError};
 use deedbox_host::HostError;
 use deedbox_interop::ImportError;
@@ -62,6 +62,8 @@ person_error! {
     Audit(AuditError);
     /// An export bundle was not accepted.
     Bundle(BundleError);
+    /// There are more rules than can be decided by.
+    Compile(CompileError);
     /// A connection was not made, or a message in it not accepted.
     Connect(ConnectError);
     /// A credential was not accepted.

@@ -12,6 +12,7 @@ mod erase;
 mod grant;
 mod import;
 mod lock;
+mod receipt;
 mod shelf;
 
 use std::{collections::BTreeMap, fmt};
@@ -19,7 +20,7 @@ use std::{collections::BTreeMap, fmt};
 use deedbox_audit::{Entry, EntryKind, Log, LogId, Row, SaltedEntry};
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_connect::ConnectionsRoot;
-use deedbox_consent::{Policy, Regime, Vocabulary};
+use deedbox_consent::{Evaluator, Policy, Regime, Vocabulary};
 use deedbox_cose::{LocalSigner, sha256};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_host::wire;
@@ -32,10 +33,11 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 pub use channel::{Answered, Channel, Connecting};
-pub use consent::category_of;
+pub use consent::{Applied, category_of};
 pub use delivery::Note;
 pub use grant::{Granted, Shared};
 pub use import::Imported;
+pub use receipt::KeptReceipt;
 
 use crate::{
     client::{HostClient, Owner, commit_part, header},
@@ -65,7 +67,7 @@ pub struct Open<H> {
     keyring: Keyring,
     meta: Shelf,
     shelves: BTreeMap<DatasetId, Shelf>,
-    policy: Policy,
+    rules: Rules,
     log: Log,
     log_signer: LocalSigner,
     /// Until when uses of limited permissions were counted: the times each was used, from the log.
@@ -190,7 +192,7 @@ impl<H: HostClient> Person<Open<H>> {
             keyring: keyring.working_copy()?,
             meta: Shelf::create(name, DatasetId::META),
             shelves: BTreeMap::new(),
-            policy: Policy::new(vocabulary),
+            rules: Rules::of(Policy::new(vocabulary).compile()?),
             log: Log::new(log_id),
             log_signer,
             uses: BTreeMap::new(),
@@ -199,7 +201,7 @@ impl<H: HostClient> Person<Open<H>> {
         change.keys = Some(Keys::of(keyring));
         change.shelves = shelves;
         change.log(Entry::new(now, EntryKind::Rule, None, open.policy_digest()));
-        change.policy = Some(open.policy.clone());
+        change.rules = Some(open.rules.clone());
         open.commit(change, now).await?;
         let keepsake =
             Keepsake { store, account_secret: hex(account_secret.expose()), recovery_phrase: phrase.words() };
@@ -224,8 +226,14 @@ impl<H: HostClient> Person<Open<H>> {
 
     /// The rules in force.
     #[must_use]
-    pub const fn policy(&self) -> &Policy {
-        &self.state.policy
+    pub fn policy(&self) -> &Policy {
+        self.evaluator().policy()
+    }
+
+    /// The rules in force, compiled: decides, and says who can see what and what a change would do.
+    #[must_use]
+    pub const fn evaluator(&self) -> &Evaluator {
+        &self.state.rules.evaluator
     }
 
     /// The log of who saw what and why.
@@ -268,9 +276,24 @@ struct Change {
     reseal: BTreeMap<DatasetId, Reseal>,
     /// A keyring to be written, and what opens it.
     keys: Option<Keys>,
-    policy: Option<Policy>,
+    rules: Option<Rules>,
     log: Log,
     entries: Vec<SaltedEntry>,
+}
+
+/// Rules ready to decide, and what entries of the log call them by.
+#[derive(Clone)]
+struct Rules {
+    evaluator: Evaluator,
+    /// The SHA-256 of the policy.
+    digest: Digest,
+}
+
+impl Rules {
+    fn of(evaluator: Evaluator) -> Self {
+        let digest = Digest::from_bytes(sha256(&evaluator.policy().to_bytes()));
+        Self { evaluator, digest }
+    }
 }
 
 /// A keyring that is to take the place of the present one.
@@ -303,14 +326,14 @@ impl<H: HostClient> Open<H> {
             shelves: Vec::new(),
             reseal: BTreeMap::new(),
             keys: None,
-            policy: None,
+            rules: None,
             log: self.log.clone(),
             entries: Vec::new(),
         }
     }
 
-    fn policy_digest(&self) -> Digest {
-        Digest::from_bytes(sha256(&self.policy.to_bytes()))
+    const fn policy_digest(&self) -> Digest {
+        self.rules.digest
     }
 
     /// The dataset of a title.
@@ -321,9 +344,10 @@ impl<H: HostClient> Open<H> {
     /// Writes all of a change in one commit, or nothing.
     async fn commit(&mut self, mut change: Change, now: Timestamp) -> Result<(), PersonError> {
         let keyring = change.keys.as_ref().map_or(&self.keyring, |keys| &keys.keyring);
-        if let Some(policy) = &change.policy {
+        if let Some(rules) = &change.rules {
             let dataset = dataset_of(keyring, POLICY)?;
-            let record = Record::new(POLICY, 1, "policy", bytes_item(&policy.to_bytes())?)?;
+            let policy = rules.evaluator.policy().to_bytes();
+            let record = Record::new(POLICY, 1, "policy", bytes_item(&policy)?)?;
             change.records.push((*dataset.id(), dataset.name_key().object_id("policy"), record));
         }
         if !change.entries.is_empty() {
@@ -412,8 +436,8 @@ impl<H: HostClient> Open<H> {
                 (self.root, self.header) = (root, header);
             }
         }
-        if let Some(policy) = change.policy {
-            self.policy = policy;
+        if let Some(rules) = change.rules {
+            self.rules = rules;
         }
         for entry in &change.entries {
             count_uses(&mut self.uses, entry.entry());
@@ -471,7 +495,7 @@ impl<H: HostClient> Open<H> {
         let (dataset, rows) = shelf(POLICY)?;
         let policy = rows.record(dataset, "policy")?.ok_or(PersonError::Damaged)?;
         let policy = policy.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
-        let policy = Policy::from_bytes(policy)?;
+        let rules = Rules::of(Policy::from_bytes(policy)?.compile()?);
 
         let (dataset, rows) = shelf(LOG)?;
         let checkpoint = rows.record(dataset, "checkpoint")?.ok_or(PersonError::Damaged)?;
@@ -489,7 +513,7 @@ impl<H: HostClient> Open<H> {
         let checkpoint = deedbox_audit::Checkpoint::verify(checkpoint, deedbox_cose::Signer::public(&log_signer))?;
         let log = Log::from_rows(id, entries)?;
         log.matches(&checkpoint)?;
-        Ok(Self { owner, root, header, share, epoch, keyring, meta, shelves, policy, log, log_signer, uses })
+        Ok(Self { owner, root, header, share, epoch, keyring, meta, shelves, rules, log, log_signer, uses })
     }
 }
 

@@ -2,23 +2,26 @@
 
 use std::fmt;
 
+use deedbox_audit::{AuditError, SignedReceipt, acknowledge_receipt};
 use deedbox_connect::{
     Agreement, Answered, Answering, Body, Confirming, ConnectError, Contact, Established, Invited, Link, LiveSession,
     Offer, Party, PartyKeys, Typed,
 };
-use deedbox_consent::{Ask, Change};
+use deedbox_consent::{Ask, Change, Receipt};
 use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
 use deedbox_credential::{
     Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Presentation, Verifier, VerifyError,
 };
 use deedbox_interop::ImportError;
 use deedbox_model::MailboxId;
+use deedbox_record::VerifiedAgreement as _;
 
 use crate::{
     exchange::{
-        ANSWER, ASK, Answer, CREDENTIAL, DELIVERY, GRANT, HOLDER_KEY, Handover, PRESENTATION, RULE, SignedRule,
-        write_delivery,
+        ANSWER, ASK, Answer, CREDENTIAL, DELIVERY, GRANT, HOLDER_KEY, Handover, PRESENTATION, RECEIPT, RULE,
+        SignedRule, write_delivery,
     },
+    side::Side,
     system,
 };
 
@@ -35,6 +38,9 @@ pub enum ProviderError {
     /// A credential was not issued.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// A receipt was not signed by the other side, or not acknowledged.
+    #[error(transparent)]
+    Receipt(#[from] AuditError),
     /// The other side said something that does not belong here.
     #[error("unexpected message")]
     Unexpected,
@@ -51,6 +57,7 @@ impl ProviderError {
             Self::Connect(inner) => format!("Connect.{}", inner.code()),
             Self::Import(inner) => format!("Import.{}", inner.code()),
             Self::Issue(inner) => format!("Issue.{}", inner.code()),
+            Self::Receipt(inner) => format!("Receipt.{}", inner.code()),
             Self::Unexpected => "Unexpected".to_owned(),
             Self::Verify(inner) => format!("Verify.{}", inner.code()),
         }
@@ -337,6 +344,27 @@ impl Session {
     pub fn granted(&mut self, record: &[u8]) -> Result<Handover, ProviderError> {
         let content = self.receive(record, GRANT)?;
         Handover::parse(&content).ok_or(ProviderError::Unexpected)
+    }
+
+    /// Reads a receipt that the person signed, and acknowledges it with the key of this agreement. Gives what it says, the
+    /// receipt with both signatures to be kept, and the acknowledgment to be sent. Of a withdrawal, `fields` are to be erased.
+    ///
+    /// # Errors
+    /// [`ProviderError::Receipt`]: `Rejected` when it is not the person's or was acknowledged before; [`ProviderError::Connect`],
+    /// [`ProviderError::Unexpected`].
+    pub fn acknowledge(
+        &mut self,
+        provider: &Provider,
+        record: &[u8],
+    ) -> Result<(Receipt, Vec<u8>, Vec<u8>), ProviderError> {
+        let bytes = self.receive(record, RECEIPT)?;
+        let side = Side::of(&self.agreement, provider.keys()).ok_or(ProviderError::Unexpected)?;
+        let acting = side.peer_sign_key().clone();
+        let signed = SignedReceipt::verify(&bytes, &acting, None)?;
+        let receipt = Receipt::from_bytes(signed.payload()).map_err(|_| ProviderError::Unexpected)?;
+        let both = acknowledge_receipt(&bytes, &acting, provider.keys().sign())?;
+        let reply = self.send(RECEIPT, &both)?;
+        Ok((receipt, both, reply))
     }
 
     fn send(&mut self, media: &str, content: &[u8]) -> Result<Vec<u8>, ProviderError> {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Ask, AskedFields, Decision, Denial, Explanation, FieldSet, HostFacts, MandateStatus, PermissionStatus, Rank,
     Reason,
-    bits::{Bits, Part, ones},
+    bits::{Bits, Part},
     decision::Decided,
     fields::Released,
 };
@@ -236,23 +236,24 @@ impl<'a> Question<'a> {
     /// For each of the fields `left`, how deep the sieves the last permission fell.
     fn depths(&self, axis: &ByField<'a>, left: &Bits) -> Vec<u8> {
         let mut depths = vec![depth(Some(Reason::NoPermission)); self.index.words.fields().len()];
-        let words: Vec<(usize, u64)> = left.words().collect();
         let mut fell = |part: Part<'_>, depth: u8| {
-            for (place, word) in &words {
-                for bit in ones(word & part.word(*place)) {
-                    if let Some(known) = depths.get_mut(place * 64 + bit) {
-                        *known = depth.max(*known);
-                    }
+            for field in left.both(part) {
+                if let Some(known) = depths.get_mut(field) {
+                    *known = depth.max(*known);
                 }
             }
         };
         let outline = left.outline();
         for (block, named) in self.permitting() {
             for row in block.permits.iter().filter(|row| row.outline & outline != 0) {
+                let chosen = block.chosen(row);
+                if !left.meets(chosen) {
+                    continue;
+                }
                 if let Some(reason) = self.fate(axis, row, named) {
-                    fell(block.chosen(row), depth(Some(reason)));
+                    fell(chosen, depth(Some(reason)));
                 } else {
-                    fell(block.chosen(row), depth(Some(Reason::GroundMissing)));
+                    fell(chosen, depth(Some(Reason::GroundMissing)));
                     fell(block.opened(row, self.grounds), depth(self.later_fate(row)));
                 }
             }

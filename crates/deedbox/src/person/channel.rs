@@ -202,8 +202,9 @@ impl<H: HostClient> Person<Open<H>> {
             Some((Name::decode(party)?, agreement.as_bytes()?.to_vec()))
         };
         let mut connections = Vec::new();
-        for record in shelf.records(dataset)? {
-            let (party, agreement) = read(&record).ok_or(PersonError::Damaged)?;
+        // Receipts stand beside them.
+        for record in shelf.records(dataset)?.iter().filter(|record| record.schema().0 == CONNECTIONS) {
+            let (party, agreement) = read(record).ok_or(PersonError::Damaged)?;
             connections.push((party, Agreement::verify(&agreement)?));
         }
         Ok(connections)
@@ -222,10 +223,12 @@ impl<H: HostClient> Person<Open<H>> {
         let ask = Ask::from_bytes(&ask).map_err(|_| PersonError::Unexpected)?;
         let open = &mut self.state;
         let mut facts = HostFacts::new(channel.party.clone(), now).assurance(Assurance::Substantial);
-        for (permission, times) in &open.uses {
-            facts = facts.uses(permission.clone(), times.iter().copied());
-        }
-        let decision = open.policy.decide(&ask, &facts);
+        let evaluator = &open.rules.evaluator;
+        let is_limited = |id: &Name| evaluator.policy().permission(id).is_some_and(|(rule, _)| rule.limit.is_some());
+        facts
+            .uses
+            .extend(open.uses.iter().filter(|(id, _)| is_limited(id)).map(|(id, uses)| (id.clone(), uses.clone())));
+        let decision = evaluator.decide(&ask, &facts);
         let answer = open.release(&decision)?;
         let mut change = open.change();
         change.log(decision_entry(&ask, &facts, &decision, open.policy_digest()));

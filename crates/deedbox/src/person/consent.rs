@@ -1,13 +1,26 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use deedbox_audit::{Entry, EntryKind};
-use deedbox_consent::{Change, Maker, Policy, Sensitivity, VocabularyBuilder};
-use deedbox_cose::sha256;
-use deedbox_model::{Digest, Name};
-use deedbox_record::Granularity;
+use deedbox_consent::{Action, At, Change, Impact, Maker, Policy, Sensitivity, VocabularyBuilder};
+use deedbox_model::Name;
+use deedbox_record::{GrantId, Granularity};
 
-use super::{Open, Person};
-use crate::{client::HostClient, error::PersonError, system};
+use super::{Open, Person, Rules};
+use crate::{client::HostClient, error::PersonError, exchange::Handover, system};
+
+/// What a change of the rules did, and what is left to say to others.
+#[non_exhaustive]
+pub struct Applied {
+    /// What reading it took away and gave, at the moment of the change: whom to tell, and what each party must erase.
+    pub impact: Impact,
+    /// Grants that were taken back.
+    pub revoked: Vec<GrantId>,
+    /// For those who keep a grant on a dataset whose keys changed.
+    pub handovers: Vec<(GrantId, Handover)>,
+}
 
 /// The category that holds all fields of the dataset with this title: `dataset/-` and the escaped title, which no field's
 /// name can be.
@@ -56,10 +69,10 @@ impl<H: HostClient> Person<Open<H>> {
             builder = builder.field_with(field.as_str(), &[category.as_str()], *sensitivity, issuer);
         }
         let mut policy = Policy::new(builder.build()?);
-        for (mandate, status) in open.policy.mandates() {
+        for (mandate, status) in open.rules.evaluator.policy().mandates() {
             policy.apply(Change::AddMandate(Box::new(mandate.clone()), status), &Maker::Person)?;
         }
-        for (permission, status) in open.policy.permissions() {
+        for (permission, status) in open.rules.evaluator.policy().permissions() {
             policy.apply(permission.clone(), &Maker::Person)?;
             match status {
                 deedbox_consent::PermissionStatus::Given => {}
@@ -71,21 +84,28 @@ impl<H: HostClient> Person<Open<H>> {
                 }
             }
         }
-        for prohibition in open.policy.prohibitions() {
+        for prohibition in open.rules.evaluator.policy().prohibitions() {
             policy.apply(prohibition.clone(), &Maker::Person)?;
         }
+        let rules = Rules::of(policy.compile()?);
         let mut change = open.change();
-        change.log(Entry::new(now, EntryKind::Rule, None, Digest::from_bytes(sha256(&policy.to_bytes()))));
-        change.policy = Some(policy);
+        change.log(Entry::new(now, EntryKind::Rule, None, rules.digest));
+        change.rules = Some(rules);
         open.commit(change, now).await
     }
 
     /// Gives a permission, adds a prohibition, suspends, resumes, withdraws: the rule and its log entry in one commit.
     /// Withdrawing takes no more than giving (Art. 7(3) GDPR): `Change::Withdraw(id)`.
     ///
+    /// A grant that reaches a field which its holder may then read no more for any purpose, or write no more if it lets them
+    /// write, is taken back in the same commit: the host lets its holder in no more, and the dataset has new keys. Who keeps a
+    /// grant on that dataset needs them: [`Applied::handovers`]. What the holder may still read is granted anew.
+    ///
+    /// Each step is safe to repeat: until the commit the rule is as it was, and asking again goes on.
+    ///
     /// # Errors
-    /// [`PersonError::Rule`]; nothing changed then.
-    pub async fn apply(&mut self, rule: impl Into<Change>) -> Result<(), PersonError> {
+    /// [`PersonError::Rule`]; [`PersonError::Conflict`] when another device wrote meanwhile. The rules are then as they were.
+    pub async fn apply(&mut self, rule: impl Into<Change>) -> Result<Applied, PersonError> {
         let (rule, now) = (rule.into(), system::now());
         let open = &mut self.state;
         let named = match &rule {
@@ -94,14 +114,29 @@ impl<H: HostClient> Person<Open<H>> {
             Change::Lift(id) | Change::Resume(id) | Change::Suspend(id) | Change::Withdraw(id) => Some(id.clone()),
             _ => None,
         };
-        let mut policy = open.policy.clone();
-        policy.apply(rule, &Maker::Person)?;
-        let digest = Digest::from_bytes(sha256(&policy.to_bytes()));
-        let mut entry = Entry::new(now, EntryKind::Rule, None, digest);
+        let before = &open.rules.evaluator;
+        let rules = Rules::of(before.with(rule.clone())?);
+        let impact = before.impact(rule.clone(), At::reading(now))?;
+        let writing = before.impact(rule, At { action: Action::Write, ..At::reading(now) })?;
+        let revoked = open.grants_without(&impact.erase, &writing.erase)?;
+        let mut entry = Entry::new(now, EntryKind::Rule, None, rules.digest);
         entry.determining = named.iter().map(|id| id.as_str().to_owned()).collect();
         let mut change = open.change();
         change.log(entry);
-        change.policy = Some(policy);
-        open.commit(change, now).await
+        change.rules = Some(rules);
+        open.take_back(change, &revoked, now).await?;
+        let handovers = self.handovers(&revoked, now).await?;
+        Ok(Applied { impact, revoked: revoked.iter().map(|granted| granted.id).collect(), handovers })
+    }
+}
+
+/// Prints counts: who and what is the person's.
+impl fmt::Debug for Applied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Applied")
+            .field("lost", &self.impact.lost.len())
+            .field("gained", &self.impact.gained.len())
+            .field("revoked", &self.revoked.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,9 @@
 //! Datasets and single fields handed to a connection to read, or to write, at the host and while the person is away.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::{Item, Writer};
@@ -11,7 +14,7 @@ use deedbox_record::{
     Dataset, GrantDraft, GrantError, GrantId, GrantScope, Grantee, Granularity, Record, VerifiedAgreement as _,
 };
 
-use super::{Change, Channel, GRANTS, Open, Person, channel::item, connections_root};
+use super::{Change, Channel, GRANTS, Open, Person, category_of, channel::item, connections_root};
 use crate::{client::HostClient, error::PersonError, exchange::Handover, side::Side, system};
 
 /// What is handed over.
@@ -82,7 +85,7 @@ impl<H: HostClient> Person<Open<H>> {
         let name = granted.name();
         let record = Record::new(GRANTS, 1, &name, item(&granted.to_bytes())?)?;
         change.records.push((*shelf.id(), shelf.name_key().object_id(&name), record));
-        change.log(open.grant_entry(&granted, now));
+        change.log(granted.entry(open.policy_digest(), now));
         open.commit(change, now).await?;
         let id = granted.id;
         Ok((id, self.handover(&id).await?))
@@ -148,15 +151,26 @@ impl<H: HostClient> Person<Open<H>> {
         let now = system::now();
         let open = &mut self.state;
         let granted = open.grants()?.into_iter().find(|granted| granted.id == *id).ok_or(PersonError::NotFound)?;
-        open.owner.revoke(granted.capability, now).await?;
-        let mut change: Change = open.change();
-        let shelf = open.dataset(GRANTS)?;
-        change.purges.push((*shelf.id(), shelf.name_key().object_id(&granted.name())));
-        change.log(open.grant_entry(&granted, now));
-        open.renew(&[granted.dataset], change, false, now).await?;
+        let change = open.change();
+        let granted = [granted];
+        open.take_back(change, &granted, now).await?;
+        self.handovers(&granted, now).await
+    }
+
+    /// For those who keep a grant on a dataset of which some were `revoked`: the keys of now.
+    pub(super) async fn handovers(
+        &self,
+        revoked: &[Granted],
+        now: Timestamp,
+    ) -> Result<Vec<(GrantId, Handover)>, PersonError> {
         let mut handovers = Vec::new();
-        for stays in self.grants()?.iter().filter(|stays| stays.dataset == granted.dataset && stays.not_after > now) {
-            handovers.push((stays.id, self.handover(&stays.id).await?));
+        if revoked.is_empty() {
+            return Ok(handovers);
+        }
+        for stays in self.grants()?.iter().filter(|stays| stays.not_after > now) {
+            if revoked.iter().any(|granted| granted.dataset == stays.dataset) {
+                handovers.push((stays.id, self.handover(&stays.id).await?));
+            }
         }
         Ok(handovers)
     }
@@ -175,6 +189,9 @@ impl fmt::Debug for Granted {
         f.debug_struct("Granted").field("not_after", &self.not_after).finish_non_exhaustive()
     }
 }
+
+/// Fields, by party.
+type Fields = BTreeMap<Name, BTreeSet<Name>>;
 
 /// The keys of one connection.
 pub(super) struct Own(pub(super) PartyKeys);
@@ -217,14 +234,80 @@ impl<H: HostClient> Open<H> {
         shelf.records(dataset)?.iter().map(read).collect()
     }
 
-    fn grant_entry(&self, granted: &Granted, now: Timestamp) -> Entry {
-        let mut entry = Entry::new(now, EntryKind::Rule, Some(granted.party.as_str()), self.policy_digest());
-        entry.receipt = Some(granted.agreement);
-        entry
+    /// The grants that reach a field which their holder may read no more, or, if they let them write, write no more.
+    pub(super) fn grants_without(&self, unread: &Fields, unwritten: &Fields) -> Result<Vec<Granted>, PersonError> {
+        let mut found = Vec::new();
+        if unread.is_empty() && unwritten.is_empty() {
+            return Ok(found);
+        }
+        for granted in self.grants()? {
+            let written = unwritten.get(&granted.party).filter(|_| granted.scope == GrantScope::Write);
+            let lost: BTreeSet<&Name> = unread.get(&granted.party).into_iter().chain(written).flatten().collect();
+            if !lost.is_empty() && self.reaches(&granted, &lost)? {
+                found.push(granted);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a grant reaches one of these fields, in a record that is there or, on a whole dataset, may come.
+    fn reaches(&self, granted: &Granted, fields: &BTreeSet<&Name>) -> Result<bool, PersonError> {
+        let dataset = self.keyring.dataset(&granted.dataset).ok_or(PersonError::Damaged)?;
+        let shelf = self.shelves.get(&granted.dataset).ok_or(PersonError::Damaged)?;
+        let objects = match &granted.scope {
+            GrantScope::Objects(objects) => Some(objects),
+            GrantScope::Read | GrantScope::Write => {
+                let (category, known) =
+                    (category_of(dataset.title())?, self.rules.evaluator.policy().vocabulary().fields());
+                let lies_in =
+                    |field: &&Name| known.get(*field).is_some_and(|field| field.categories().contains(&category));
+                if fields.iter().any(lies_in) {
+                    return Ok(true);
+                }
+                None
+            }
+        };
+        for record in shelf.records(dataset)? {
+            let object = dataset.name_key().object_id(record.name());
+            let is_granted = objects.is_none_or(|objects| objects.contains(&object));
+            if is_granted && fields.contains(&super::import::value(&record)?.field) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes grants back along with `change`, in one commit: the host lets their holders in no more, and what they could open
+    /// has new keys.
+    pub(super) async fn take_back(
+        &mut self,
+        mut change: Change,
+        revoked: &[Granted],
+        now: Timestamp,
+    ) -> Result<(), PersonError> {
+        let shelf = *self.dataset(GRANTS)?.id();
+        let digest = change.rules.as_ref().map_or(self.rules.digest, |rules| rules.digest);
+        for granted in revoked {
+            self.owner.revoke(granted.capability, now).await?;
+            change.purges.push((shelf, self.dataset(GRANTS)?.name_key().object_id(&granted.name())));
+            change.log(granted.entry(digest, now));
+        }
+        let datasets: BTreeSet<DatasetId> = revoked.iter().map(|granted| granted.dataset).collect();
+        if datasets.is_empty() {
+            return self.commit(change, now).await;
+        }
+        self.renew(&datasets.into_iter().collect::<Vec<_>>(), change, false, now).await
     }
 }
 
 impl Granted {
+    /// What the log says when it is given or taken back.
+    fn entry(&self, policy: Digest, now: Timestamp) -> Entry {
+        let mut entry = Entry::new(now, EntryKind::Rule, Some(self.party.as_str()), policy);
+        entry.receipt = Some(self.agreement);
+        entry
+    }
+
     /// The name of its record.
     fn name(&self) -> String {
         let mut name = String::from("grant/");

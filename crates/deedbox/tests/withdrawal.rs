@@ -1,0 +1,283 @@
+//! What the rules take away is taken back at the host, and what may be asked once is answered once.
+
+use std::sync::Arc;
+
+use deedbox::{
+    LocalHost,
+    exchange::{Answer, Handover},
+    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    parts::{
+        audit::{EntryKind, Log, Row},
+        connect::{Invitation, Link, Offer, Wish},
+        consent::{
+            Action, Actions, Ask, Basis, Change, Decision, PartyKind, Permission, Prohibition, Rank, Reason,
+            ReceiptKind, Regime, Selector, Sensitivity, To, Vocabulary,
+        },
+        cose::sha256,
+        model::{Digest, FieldPath, Name, Timestamp},
+        record::Record,
+    },
+    person::{Channel, Keepsake, Open, Person, Secret, Shared, category_of},
+    provider::{Provider, Session},
+    reader::{ReadError, Reader},
+};
+use pollster::block_on;
+
+const DOCUMENT: &[u8] =
+    br#"{"person": {"name": "Maren Holloway", "born": "1971-03-09"}, "health": {"diagnosis": "C50.9", "ward": "7b"}}"#;
+
+type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Box = Person<Open<Client>>;
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+fn path(text: &str) -> FieldPath {
+    FieldPath::parse(text).unwrap()
+}
+
+fn later() -> Timestamp {
+    system_clock().saturating_add_secs(3_600)
+}
+
+/// A box with two datasets, whose rules know two parties and two purposes.
+async fn filled() -> (Box, Keepsake, Client) {
+    let mut config = Config::default();
+    config.admission = Admission::Open;
+    config.rate.per_second = 1_000_000;
+    config.rate.burst = 1_000_000;
+    let clock: fn() -> Timestamp = system_clock;
+    let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
+    let (mut person, keepsake) = Person::create(client.clone(), "a passphrase").await.unwrap();
+    person.import(DOCUMENT, "myself").await.unwrap();
+    let words = Vocabulary::builder("rules", 1, Regime::EU)
+        .purpose("care", &[])
+        .purpose("research", &[])
+        .party("clinic", PartyKind::PUBLIC)
+        .party("charity", PartyKind::PRIVATE);
+    person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
+    (person, keepsake, client)
+}
+
+async fn connect(person: &mut Box, provider: &Provider, party: &str) -> (Channel, Session) {
+    let offer = Offer {
+        endpoint: format!("{}/deedbox", provider.uri()),
+        not_after: later(),
+        uses: 1,
+        terms: Digest::from_bytes([0; 32]),
+        terms_body: None,
+        name: party.to_owned(),
+        check: false,
+        evidence: None,
+    };
+    let mut inviting = provider.invite(offer).unwrap();
+    let link = Link::parse_qr(&inviting.link().to_qr()).unwrap();
+    let invitation = Invitation::open(&link, inviting.bytes(), system_clock()).unwrap();
+    let wish = Wish { permissions: Vec::new(), not_after: None };
+    let (connecting, one) = person.accept(&link, &invitation, name(party), wish).unwrap();
+    let (meeting, two) = provider.meet(&inviting, &one).unwrap();
+    let (connecting, three) = connecting.answer(&two).unwrap();
+    let (session, four) = provider.agree(&mut inviting, meeting, &three).unwrap();
+    (person.connected(connecting, &four).await.unwrap(), session)
+}
+
+/// A permission on the dataset `health`.
+fn permission(id: &str, party: &str, purpose: &str, actions: &[Action]) -> Permission {
+    Permission::new(name(id), To::Party(name(party)), name(purpose), Basis::CONTRACT)
+        .actions(actions.iter().copied().collect::<Actions>())
+        .fields(Selector::of([category_of("health").unwrap()]))
+        .between(Timestamp::from_secs(0), later())
+        .retention(60)
+}
+
+fn field(person: &Box, at: &str) -> Name {
+    person.values().unwrap().into_iter().find(|value| value.path == path(at)).unwrap().field
+}
+
+fn reader<'a>(provider: &'a Provider, side: &Session, handover: &Handover, host: &Client) -> Reader<'a, Client> {
+    provider.reader(side.agreement(), handover, host.clone()).unwrap()
+}
+
+async fn read(reader: &mut Reader<'_, Client>) -> Result<usize, String> {
+    reader.read().await.map(|records: Vec<Record>| records.len()).map_err(|error: ReadError| error.code())
+}
+
+#[test]
+fn what_a_withdrawal_takes_away_can_be_read_no_more() {
+    block_on(async {
+        let (mut person, _, host) = filled().await;
+        let (clinic, charity) = (
+            Provider::generate("https://clinic.example").unwrap(),
+            Provider::generate("https://charity.example").unwrap(),
+        );
+        let rules = [
+            permission("care", "clinic", "care", &[Action::Read]),
+            permission("study", "clinic", "research", &[Action::Read]),
+            permission("help", "charity", "care", &[Action::Read]),
+        ];
+        for rule in rules {
+            let given = person.apply(rule).await.unwrap();
+            assert_eq!((given.impact.gained.len(), given.revoked.len(), given.handovers.len()), (2, 0, 0));
+        }
+        let (mut at_clinic, mut clinic_side) = connect(&mut person, &clinic, "clinic").await;
+        let (at_charity, mut charity_side) = connect(&mut person, &charity, "charity").await;
+        let health = Shared::Dataset { title: "health", write: false };
+        let (of_clinic, handover) = person.grant(&at_clinic, health, later()).await.unwrap();
+        let (of_charity, for_charity) = person.grant(&at_charity, health, later()).await.unwrap();
+        let mut clinic_reads = reader(&clinic, &clinic_side, &handover, &host);
+        let mut charity_reads = reader(&charity, &charity_side, &for_charity, &host);
+        assert_eq!(read(&mut clinic_reads).await, Ok(2));
+        assert_eq!(read(&mut charity_reads).await, Ok(2));
+
+        // One purpose less, and one that still needs the fields: nothing is taken back.
+        let entries = person.log().len();
+        let less = person.apply(Change::Withdraw(name("study"))).await.unwrap();
+        assert_eq!((less.impact.lost.len(), less.impact.erase.len(), less.revoked.len()), (2, 0, 0));
+        assert_eq!(read(&mut clinic_reads).await, Ok(2));
+        assert_eq!(person.log().len(), entries + 1);
+
+        // The last purpose: out, and whoever stays has new keys.
+        let gone = person.apply(Change::Withdraw(name("care"))).await.unwrap();
+        assert_eq!(gone.impact.erase[&name("clinic")].len(), 2);
+        assert_eq!(gone.impact.regrant[&name("charity")].len(), 2);
+        assert_eq!(gone.impact.tell().into_iter().collect::<Vec<_>>(), [&name("clinic")]);
+        assert_eq!(gone.revoked, [of_clinic]);
+        assert_eq!(gone.handovers.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [of_charity]);
+        assert_eq!(read(&mut clinic_reads).await, Err("Host.Revoked".to_owned()));
+        assert_eq!(read(&mut charity_reads).await, Err("Head.UnknownKey".to_owned()));
+        let mut charity_reads = reader(&charity, &charity_side, &gone.handovers[0].1, &host);
+        assert_eq!(read(&mut charity_reads).await, Ok(2));
+        // The rule and the grant that went with it stand in the log under the same policy.
+        assert_eq!(person.log().len(), entries + 3);
+        let kept: Vec<_> = entries_of(person.log()).into_iter().rev().take(2).collect();
+        assert!(kept.iter().all(|(kind, _)| *kind == EntryKind::Rule) && kept[0].1 == kept[1].1);
+
+        // The clinic is told what it must erase, and signs that it knows; until then the person sees that it is overdue.
+        let fields = gone.impact.erase[&name("clinic")].clone();
+        let state = person.log().state();
+        let withdrawn = ReceiptKind::Withdrawn;
+        let message = person.receipt(&mut at_clinic, withdrawn, &name("care"), fields.clone()).await.unwrap();
+        let kept = person.receipts().unwrap().pop().unwrap();
+        assert_eq!((kept.party.as_str(), kept.signed.is_acknowledged()), ("clinic", false));
+        assert!(kept.signed.is_overdue(later(), 600) && !kept.signed.is_overdue(system_clock(), 600));
+        assert!(charity_side.acknowledge(&charity, &message).is_err());
+        let foreign = clinic_side.acknowledge(&charity, &message).unwrap_err();
+        assert_eq!(foreign.code(), "Unexpected");
+        let again = person.receipt(&mut at_clinic, withdrawn, &name("care"), fields.clone()).await.unwrap();
+        let (receipt, both, reply) = clinic_side.acknowledge(&clinic, &again).unwrap();
+        assert_eq!((receipt.kind, receipt.fields), (withdrawn, Some(fields)));
+        assert_eq!(receipt.checkpoint, Some((state.size + 1, receipt.checkpoint.unwrap().1)));
+        let kept = person.acknowledged(&mut at_clinic, &reply).await.unwrap();
+        assert!(kept.signed.is_acknowledged() && !kept.signed.is_overdue(later(), 600));
+        assert_eq!(person.log().len(), entries + 6);
+        let row = person.log().rows().last().unwrap();
+        assert!(matches!(row, Row::Kept(entry) if entry.entry().receipt == Some(Digest::from_bytes(sha256(&both)))));
+        assert_eq!(person.receipts().unwrap().iter().filter(|kept| kept.signed.is_acknowledged()).count(), 1);
+        assert_eq!(person.connections().unwrap().len(), 2);
+        let nothing = person.receipt(&mut at_clinic, withdrawn, &name("no-such-rule"), []).await.unwrap_err();
+        assert_eq!(nothing.code(), "NotFound");
+
+        // Another device has the same rules and grants, and a refused change leaves all as it was.
+        assert_eq!(person.apply(Change::Withdraw(name("care"))).await.unwrap_err().code(), "Rule.WrongStatus");
+        let person = person.refresh().await.unwrap();
+        assert_eq!(person.grants().unwrap().len(), 1);
+        assert_eq!((person.log().len(), person.receipts().unwrap().len()), (entries + 6, 2));
+    });
+}
+
+fn entries_of(log: &Log) -> Vec<(EntryKind, Digest)> {
+    log.rows()
+        .iter()
+        .filter_map(|row| match row {
+            Row::Kept(entry) => Some((entry.entry().kind, entry.entry().policy)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_refusal_takes_back_what_it_is_about_and_nothing_beside_it() {
+    block_on(async {
+        let (mut person, ..) = filled().await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let both = [Action::Read, Action::Write];
+        person.apply(permission("care", "clinic", "care", &both)).await.unwrap();
+        let (channel, _) = connect(&mut person, &clinic, "clinic").await;
+        let (ward, diagnosis) = ([path("health.ward")], [path("health.diagnosis")]);
+        let (of_ward, _) = person.grant(&channel, Shared::Fields(&ward), later()).await.unwrap();
+        let (of_diagnosis, _) = person.grant(&channel, Shared::Fields(&diagnosis), later()).await.unwrap();
+        let health = Shared::Dataset { title: "health", write: true };
+        let (written, _) = person.grant(&channel, health, later()).await.unwrap();
+
+        // No more writing: who may only read goes on, with new keys.
+        let no_writing = Prohibition::new(name("no-writing"), To::Anyone).actions(Action::Write);
+        let applied = person.apply(no_writing).await.unwrap();
+        assert_eq!((applied.impact.lost.len(), applied.revoked), (0, vec![written]));
+        let mut stay: Vec<_> = applied.handovers.into_iter().map(|(id, _)| id).collect();
+        let mut expected = vec![of_ward, of_diagnosis];
+        (stay.sort_unstable_by_key(|id| *id.as_bytes()), expected.sort_unstable_by_key(|id| *id.as_bytes()));
+        assert_eq!(stay, expected);
+
+        // A seal on one field.
+        let sealed = Selector::of([field(&person, "health.ward")]);
+        let seal = Prohibition::new(name("seal"), To::Anyone).rank(Rank::SEAL).fields(sealed);
+        let applied = person.apply(seal).await.unwrap();
+        assert_eq!(applied.revoked, [of_ward]);
+        assert_eq!(person.grants().unwrap().iter().map(|granted| granted.id).collect::<Vec<_>>(), [of_diagnosis]);
+
+        // Lifted, nothing comes back by itself.
+        let applied = person.apply(Change::Lift(name("seal"))).await.unwrap();
+        assert_eq!((applied.impact.gained.len(), applied.revoked.len()), (1, 0));
+        assert_eq!(person.grants().unwrap().len(), 1);
+    });
+}
+
+async fn answered(
+    person: &mut Box,
+    channel: &mut Channel,
+    session: &mut Session,
+    ask: &Ask,
+) -> Result<(Decision, Answer), String> {
+    let record = session.ask(ask).unwrap();
+    let answered = person.answer(channel, &record).await.map_err(|error| error.code())?;
+    Ok((answered.decision, session.answer(&answered.reply).unwrap()))
+}
+
+#[test]
+fn what_may_be_asked_once_is_answered_once() {
+    block_on(async {
+        let (mut person, keepsake, host) = filled().await;
+        let provider = Provider::generate("https://clinic.example").unwrap();
+        let (mut one, mut one_side) = connect(&mut person, &provider, "clinic").await;
+        let (mut two, mut two_side) = connect(&mut person, &provider, "clinic").await;
+        person.apply(permission("once", "clinic", "care", &[Action::Read]).limit(1, None)).await.unwrap();
+        let secret = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
+        let device = Person::locate(host, *person.store()).await.unwrap();
+        let mut device = device.unlock(&secret, None).await.unwrap();
+
+        let ward = field(&person, "health.ward");
+        let ask = Ask::read(name("care"), Basis::CONTRACT, [ward.clone()]);
+        let (decision, answer) = answered(&mut person, &mut one, &mut one_side, &ask).await.unwrap();
+        assert!(matches!(decision, Decision::Permit(_)));
+        assert_eq!((answer.outcome, answer.values.len()), (2, 1));
+        // Another device does not know of it yet: what it would answer does not leave.
+        let raced = answered(&mut device, &mut two, &mut two_side, &ask).await;
+        assert_eq!(raced.unwrap_err(), "Conflict");
+        // Asked again, here and, once it knows, there.
+        let (decision, answer) = answered(&mut person, &mut one, &mut one_side, &ask).await.unwrap();
+        assert_eq!(decision.withheld().get(&ward), Some(&Reason::UsageExhausted));
+        assert_eq!((answer.outcome, answer.values.len()), (0, 0));
+        let mut device = device.refresh().await.unwrap();
+        let (decision, _) = answered(&mut device, &mut two, &mut two_side, &ask).await.unwrap();
+        assert_eq!(decision.withheld().get(&ward), Some(&Reason::UsageExhausted));
+
+        // Withdrawn and given anew under another id, it is a use of the new one.
+        device.apply(Change::Withdraw(name("once"))).await.unwrap();
+        device.apply(permission("again", "clinic", "care", &[Action::Read]).limit(1, Some(3_600))).await.unwrap();
+        let (decision, _) = answered(&mut device, &mut two, &mut two_side, &ask).await.unwrap();
+        assert!(matches!(decision, Decision::Permit(_)));
+        let (decision, _) = answered(&mut device, &mut two, &mut two_side, &ask).await.unwrap();
+        assert_eq!(decision.withheld().get(&ward), Some(&Reason::UsageExhausted));
+    });
+}
