@@ -107,7 +107,7 @@ pub use address::Address;
 pub use blob::{open_blob, seal_blob};
 #[cfg(feature = "std")]
 pub use blob::{
-    read::{BlobReader, ReadAt},
+    read::{BlobContent, BlobReader, ReadAt},
     write::BlobSealer,
 };
 pub use bundle::{Bundle, BundleBlob, BundleCapability, BundleDataset, BundleMail, BundleWriter, VerifiedBundle};

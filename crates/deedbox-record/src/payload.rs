@@ -8,7 +8,7 @@ use deedbox_crypto::{hash::sha256, secret::SecretBytes};
 use deedbox_model::{BlobId, Digest, ObjectId, Provenance, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::{Kind, ObjectKey, PayloadError};
+use crate::{Kind, ObjectKey, PayloadError, chunk, pad};
 
 /// A value and what is known about it.
 ///
@@ -299,6 +299,14 @@ impl BlobRef {
     #[must_use]
     pub const fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The length of its sealed bytes, as a host keeps them.
+    #[must_use]
+    pub fn sealed_len(&self) -> u64 {
+        let body = pad::padme(self.length).and_then(chunk::object_len);
+        // INVARIANT (length): at most MAX_BLOB, so that neither overflows.
+        body.unwrap_or(u64::MAX)
     }
 
     /// SHA-256 of its content.

@@ -1,12 +1,13 @@
 //! How an agent reaches its host: one trait, and the client that calls a host in the same process.
 
+mod blob;
 #[cfg(feature = "person")]
 mod owner;
 
 use std::{borrow::Borrow, future::Future, sync::Arc};
 
 use deedbox_cose::LocalSigner;
-use deedbox_host::{Clock, Host, HostError, Method, Reply, Request, proof, wire};
+use deedbox_host::{ByteRange, Clock, Host, HostError, Method, Reply, Request, proof, wire};
 #[cfg(feature = "provider")]
 use deedbox_model::Digest;
 use deedbox_model::{CapabilityId, DatasetId, StoreName, Timestamp};
@@ -89,6 +90,12 @@ impl<H: HostClient, S: Borrow<LocalSigner> + Sync> Access<H, S> {
         Self { client, store, capability, signer }
     }
 
+    /// The name by which this holder knows the store.
+    #[cfg(feature = "provider")]
+    pub(crate) const fn store(&self) -> &StoreName {
+        &self.store
+    }
+
     pub(crate) async fn commit(&self, body: &wire::CommitBody<'_>, now: Timestamp) -> Result<Reply, HostError> {
         self.call(Method::Post, "commit", &body.to_bytes(), now).await
     }
@@ -127,12 +134,22 @@ impl<H: HostClient, S: Borrow<LocalSigner> + Sync> Access<H, S> {
     }
 
     async fn call(&self, method: Method, what: &str, body: &[u8], now: Timestamp) -> Result<Reply, HostError> {
+        self.ranged(method, what, body, None, now).await
+    }
+
+    async fn ranged(
+        &self,
+        method: Method,
+        what: &str,
+        body: &[u8],
+        range: Option<ByteRange>,
+        now: Timestamp,
+    ) -> Result<Reply, HostError> {
         let target = format!("/v1/stores/{}/{what}", self.store);
-        let hash = proof::request_hash(method, self.client.origin(), &target, body);
-        let claims = proof::Claims::new(self.capability, hash, now);
+        let request = Request { method, origin: self.client.origin(), target: &target, body, range, proof: None };
+        let claims = proof::Claims::new(self.capability, request.hash(), now);
         let proof = claims.sign(self.signer.borrow()).map_err(|_| HostError::Unauthenticated)?;
-        let origin = self.client.origin();
-        self.client.send(Request { method, origin, target: &target, body, range: None, proof: Some(&proof) }).await
+        self.client.send(Request { proof: Some(&proof), ..request }).await
     }
 
     /// The newest head, and the leaf hashes of all objects in the order of ids.

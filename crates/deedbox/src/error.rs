@@ -8,6 +8,8 @@ use deedbox_record::{
     BundleError, GrantError, HeadError, OpenError, PayloadError, PhraseError, SealError, UnlockError,
 };
 
+use crate::FileError;
+
 macro_rules! person_error {
     ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {
         /// Why something a person asked of their box was not done. The box is then as it was.
@@ -68,6 +70,8 @@ person_error! {
     Connect(ConnectError);
     /// A credential was not accepted.
     Credential(VerifyError);
+    /// A file was not stored or not read. What was sent of one that was not stored is seen by nobody, and the host removes it.
+    File(FileError);
     /// Something was not granted.
     Grant(GrantError);
     /// A dataset is not as it was signed. Stop, and alert the person.

@@ -7,6 +7,8 @@ mod client;
 mod error;
 #[cfg(any(feature = "person", feature = "provider"))]
 pub mod exchange;
+#[cfg(any(feature = "person", feature = "provider"))]
+mod file;
 #[cfg(feature = "host")]
 pub mod host;
 #[cfg(feature = "http-client")]
@@ -26,6 +28,8 @@ mod system;
 pub use client::{HostClient, LocalHost};
 #[cfg(feature = "person")]
 pub use error::PersonError;
+#[cfg(any(feature = "person", feature = "provider"))]
+pub use file::{File, FileError};
 #[cfg(feature = "http-client")]
 pub use http::HttpHost;
 

@@ -9,13 +9,17 @@ mod consent;
 mod credential;
 mod delivery;
 mod erase;
+mod file;
 mod grant;
 mod import;
 mod lock;
 mod receipt;
 mod shelf;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use deedbox_audit::{Entry, EntryKind, Log, LogId, Row, SaltedEntry};
 use deedbox_cbor::{ItemBuf, Limits, Writer};
@@ -24,7 +28,7 @@ use deedbox_consent::{Evaluator, Policy, Regime, Vocabulary};
 use deedbox_cose::{LocalSigner, sha256};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_host::wire;
-use deedbox_model::{DatasetId, Digest, Epoch, Name, ObjectId, StoreId, StoreName, Timestamp};
+use deedbox_model::{BlobId, DatasetId, Digest, Epoch, Name, ObjectId, StoreId, StoreName, Timestamp};
 use deedbox_record::{
     AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost, Pin, Record,
     RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
@@ -35,6 +39,7 @@ use zeroize::Zeroizing;
 pub use channel::{Answered, Channel, Connecting};
 pub use consent::{Applied, category_of};
 pub use delivery::Note;
+pub use file::NewFile;
 pub use grant::{Granted, Shared};
 pub use import::Imported;
 pub use receipt::KeptReceipt;
@@ -44,6 +49,7 @@ use crate::{
     error::PersonError,
     system,
 };
+use file::Leftovers;
 use shelf::Shelf;
 
 /// A person's box. `S` says whether it is [`Locked`] or [`Open`].
@@ -72,6 +78,7 @@ pub struct Open<H> {
     log_signer: LocalSigner,
     /// Until when uses of limited permissions were counted: the times each was used, from the log.
     uses: BTreeMap<Name, Vec<Timestamp>>,
+    leftovers: Leftovers,
 }
 
 /// What a person keeps outside the box, shown once when it is made.
@@ -175,7 +182,7 @@ impl<H: HostClient> Person<Open<H>> {
         let mut keyring = Keyring::generate(&mut rng);
         let name = StoreName::from(store);
         let mut shelves = Vec::new();
-        for title in [POLICY, LOG, CONNECTIONS, CREDENTIALS, GRANTS] {
+        for title in [POLICY, LOG, CONNECTIONS, CREDENTIALS, GRANTS, FILES] {
             let id = DatasetId::generate(&mut rng);
             keyring.add_dataset(name, id, title, Granularity::Record, &mut rng)?;
             shelves.push(Shelf::create(name, id));
@@ -196,6 +203,7 @@ impl<H: HostClient> Person<Open<H>> {
             log: Log::new(log_id),
             log_signer,
             uses: BTreeMap::new(),
+            leftovers: Leftovers::default(),
         };
         let mut change = open.change();
         change.keys = Some(Keys::of(keyring));
@@ -279,6 +287,8 @@ struct Change {
     rules: Option<Rules>,
     log: Log,
     entries: Vec<SaltedEntry>,
+    /// Blobs that no record names any more.
+    freed: BTreeSet<BlobId>,
 }
 
 /// Rules ready to decide, and what entries of the log call them by.
@@ -329,6 +339,7 @@ impl<H: HostClient> Open<H> {
             rules: None,
             log: self.log.clone(),
             entries: Vec::new(),
+            freed: BTreeSet::new(),
         }
     }
 
@@ -361,6 +372,7 @@ impl<H: HostClient> Open<H> {
             let record = Record::new(LOG, 1, "checkpoint", bytes_item(&checkpoint)?)?;
             change.records.push((*dataset.id(), dataset.name_key().object_id("checkpoint"), record));
         }
+        self.free_blobs(&mut change)?;
         let parts = self.sign(&change, now)?;
         let mut body = wire::CommitBody::new(parts.iter().map(commit_part).collect());
         let root = change.keys.as_ref().and_then(|keys| keys.root.as_ref());
@@ -368,7 +380,10 @@ impl<H: HostClient> Open<H> {
         if self.owner.commit(&body, now).await?.status == 409 {
             return Err(PersonError::Conflict);
         }
-        self.take_over(change, parts)
+        self.take_over(change, parts)?;
+        // What is not done now is done when the box is opened next.
+        let _ = self.purge_leftovers(now).await;
+        Ok(())
     }
 
     /// Signs a head for every dataset that the change touches.
@@ -439,6 +454,7 @@ impl<H: HostClient> Open<H> {
         if let Some(rules) = change.rules {
             self.rules = rules;
         }
+        self.leftovers.committed(change.freed);
         for entry in &change.entries {
             count_uses(&mut self.uses, entry.entry());
         }
@@ -474,7 +490,9 @@ impl<H: HostClient> Open<H> {
         if root.epoch() != Epoch::FIRST {
             owner.revoke_former(now).await?;
         }
-        Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)
+        let mut open = Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)?;
+        let _ = open.purge_leftovers(now).await;
+        Ok(open)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one whole, put together in one place")]
@@ -513,7 +531,9 @@ impl<H: HostClient> Open<H> {
         let checkpoint = deedbox_audit::Checkpoint::verify(checkpoint, deedbox_cose::Signer::public(&log_signer))?;
         let log = Log::from_rows(id, entries)?;
         log.matches(&checkpoint)?;
-        Ok(Self { owner, root, header, share, epoch, keyring, meta, shelves, rules, log, log_signer, uses })
+        let (dataset, rows) = shelf(FILES)?;
+        let leftovers = Leftovers::read(&rows.records(dataset)?)?;
+        Ok(Self { owner, root, header, share, epoch, keyring, meta, shelves, rules, log, log_signer, uses, leftovers })
     }
 }
 
@@ -632,3 +652,4 @@ const LOG: &str = "deedbox:log";
 const CONNECTIONS: &str = "deedbox:connections";
 const CREDENTIALS: &str = "deedbox:credentials";
 const GRANTS: &str = "deedbox:grants";
+const FILES: &str = "deedbox:files";

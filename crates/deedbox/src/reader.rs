@@ -14,6 +14,7 @@ use deedbox_record::{
 use crate::{
     client::{Access, HostClient, Row, commit_part},
     exchange::Handover,
+    file::{File, FileError},
     provider::Provider,
     side::Side,
     system,
@@ -23,6 +24,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
+    /// A file beside a record was not read.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The grant was not accepted: another agreement's, over, or not for this organisation.
     #[error(transparent)]
     Grant(#[from] GrantError),
@@ -49,6 +53,7 @@ impl ReadError {
     #[must_use]
     pub fn code(&self) -> String {
         match self {
+            Self::File(inner) => format!("File.{}", inner.code()),
             Self::Grant(inner) => format!("Grant.{}", inner.code()),
             Self::Head(inner) => format!("Head.{}", inner.code()),
             Self::Host(inner) => format!("Host.{}", inner.code()),
@@ -158,6 +163,17 @@ impl<H: HostClient> Reader<'_, H> {
         };
         records.sort_by(|one, next| one.name().cmp(next.name()));
         Ok(records)
+    }
+}
+
+impl<'a, H: HostClient> Reader<'a, H> {
+    /// The file of a record that was read here; `None` when it has none.
+    ///
+    /// # Errors
+    /// [`ReadError::File`]: `Host.NotFound` when the host has lost it, or the person has removed or replaced it meanwhile.
+    pub async fn file(&self, record: &Record) -> Result<Option<File<'_, H, &'a LocalSigner>>, ReadError> {
+        let file = File::open(&self.access, self.access.store(), &self.dataset, record).await;
+        Ok(file.transpose()?)
     }
 }
 

@@ -12,7 +12,7 @@ use deedbox::{
         model::{Digest, FieldPath, Name, Timestamp},
         record::{GrantScope, Record},
     },
-    person::{Channel, Keepsake, Open, Person, Secret, Shared},
+    person::{Channel, Keepsake, NewFile, Open, Person, Secret, Shared},
     provider::{Provider, Session},
     reader::Reader,
 };
@@ -157,6 +157,36 @@ fn single_fields_are_read_without_their_neighbours() {
         let over = person.grant(&channel, Shared::Fields(&ward), Timestamp::from_secs(1)).await.unwrap_err();
         assert_eq!(over.code(), "Grant.Expired");
         assert!(person.grants().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_granted_record_is_read_with_its_file() {
+    block_on(async {
+        let host = host();
+        let (mut person, _) = filled(host.clone()).await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let (channel, session) = connect(&mut person, &clinic, "clinic").await;
+        let (scan, content) = (path("health.scan"), vec![7; 1_300_000]);
+        let file = |path| NewFile { path, title: "scan.png", media: Some("image/png"), source: "myself" };
+        person.store_file(&file(&scan), &mut content.as_slice()).await.unwrap();
+        person.store_file(&file(&path("other.scan")), &mut content.as_slice()).await.unwrap();
+        let fields = [scan.clone()];
+        for what in [Shared::Fields(&fields), Shared::Dataset { title: "health", write: false }] {
+            let (id, handover) = person.grant(&channel, what, later()).await.unwrap();
+            let mut reads = reader(&clinic, session.agreement(), &handover, &host);
+            let records = reads.read().await.unwrap();
+            let record = records.iter().find(|record| record.name() == "health.scan").unwrap();
+            let mut file = reads.file(record).await.unwrap().unwrap();
+            let mut read = Vec::new();
+            file.copy_to(&mut read).await.unwrap();
+            assert!(read == content && file.media() == Some("image/png"));
+            if let Some(other) = records.iter().find(|record| record.name() == "health.ward") {
+                assert!(reads.file(other).await.unwrap().is_none());
+            }
+            person.revoke(&id).await.unwrap();
+            assert_eq!(reads.file(record).await.unwrap_err().code(), "File.Host.Revoked");
+        }
     });
 }
 

@@ -10,9 +10,9 @@ use deedbox::{
     host::{Admission, ByteRange, Config, Host, HostError, MemoryStorage, Method, Request, router, system_clock},
     parts::{
         host::proof::Claims,
-        model::{BlobId, CapabilityId, StoreId, Timestamp},
+        model::{BlobId, CapabilityId, FieldPath, StoreId, Timestamp},
     },
-    person::{Person, Secret},
+    person::{NewFile, Person, Secret},
 };
 use pollster::block_on;
 
@@ -77,6 +77,25 @@ fn a_life_over_http_is_a_life_in_process() {
     assert_eq!(over_http, in_process);
     assert_eq!(over_http.1[0], "Host.NotPermitted");
     assert_eq!(over_http.0.len(), 2);
+}
+
+#[test]
+fn a_file_goes_over_http_in_parts() {
+    let host = host(Admission::Open);
+    let (_server, client) = serve(&host);
+    block_on(async {
+        let (mut person, _) = Person::create(client, "a passphrase").await.unwrap();
+        let content: Vec<u8> = (0..3_000_001_u32).map(|n| n.wrapping_mul(0x9e37_79b9).to_be_bytes()[0]).collect();
+        let path = FieldPath::parse("documents.scan").unwrap();
+        let file = NewFile { path: &path, title: "scan.pdf", media: None, source: "myself" };
+        person.store_file(&file, &mut content.as_slice()).await.unwrap();
+        let mut file = person.file(&path).await.unwrap();
+        let (mut whole, mut part) = (Vec::new(), [0; 40_000]);
+        file.copy_to(&mut whole).await.unwrap();
+        assert!(whole == content);
+        assert_eq!(file.read_at(1_500_000, &mut part).await.unwrap(), part.len());
+        assert!(part == content[1_500_000..1_540_000]);
+    });
 }
 
 #[test]

@@ -226,22 +226,24 @@ impl<R: ReadAt> BlobReader<R> {
     /// What is written is authentic chunk by chunk. That it is all, and the content that the reference names by its SHA-256,
     /// is known only when this returns without an error: until then, treat what came out as a part.
     pub fn copy_to(&mut self, out: &mut impl Write) -> Result<(), BlobError> {
-        let mut hash = Sha256::new();
-        let mut left = self.length;
-        self.held = None;
-        for index in 0..=self.body / CHUNK as u64 {
-            let body = self.hold(index)?;
-            let len = usize::try_from(left).unwrap_or(CHUNK).min(body.len());
-            let (content, padding) = body.split_at_checked(len).ok_or(BlobError::Rejected)?;
-            if padding.iter().any(|byte| *byte != 0) {
-                return Err(BlobError::Rejected);
-            }
-            hash.update(content);
-            out.write_all(content).map_err(|error| BlobError::Io(error.kind()))?;
-            left = left.saturating_sub(len as u64);
+        let mut content = self.content();
+        while let Some(piece) = content.next()? {
+            out.write_all(piece).map_err(|error| BlobError::Io(error.kind()))?;
         }
-        out.flush().map_err(|error| BlobError::Io(error.kind()))?;
-        if ct::eq(&hash.finish(), self.sha256.as_bytes()) { Ok(()) } else { Err(BlobError::Rejected) }
+        out.flush().map_err(|error| BlobError::Io(error.kind()))
+    }
+
+    /// The whole content, chunk by chunk from the beginning on: what [`BlobReader::copy_to`] writes, for whoever waits
+    /// between the chunks.
+    pub fn content(&mut self) -> BlobContent<'_, R> {
+        self.held = None;
+        let left = self.length;
+        BlobContent { reader: self, hash: Sha256::new(), index: 0, left }
+    }
+
+    /// What it reads from: to have ready what is asked for next.
+    pub const fn source_mut(&mut self) -> &mut R {
+        &mut self.source
     }
 
     /// Fills `buf` with the body from `from` on. On an error it may hold anything.
@@ -279,6 +281,55 @@ impl<R: ReadAt> BlobReader<R> {
             self.held = Some(index);
         }
         self.chunk.get(..len).ok_or(BlobError::Limit)
+    }
+}
+
+/// The content of a blob on its way out, made by [`BlobReader::content`].
+///
+/// # Security
+/// A chunk that was given is authentic. That it was all, and the content that the reference names by its SHA-256, is known
+/// only when [`BlobContent::next`] gives `None`: until then, treat what came out as a part.
+pub struct BlobContent<'a, R> {
+    reader: &'a mut BlobReader<R>,
+    hash: Sha256,
+    index: u64,
+    left: u64,
+}
+
+impl<R: ReadAt> BlobContent<'_, R> {
+    /// The next chunk's content, at most 16 KiB and in the last one or two none; `None` once everything was verified. After
+    /// an error of the source it may be called again, and goes on at the same chunk.
+    ///
+    /// # Errors
+    /// [`BlobError::Truncated`], [`BlobError::Rejected`], [`BlobError::Io`].
+    #[expect(clippy::should_implement_trait, reason = "it lends what it gives")]
+    pub fn next(&mut self) -> Result<Option<&[u8]>, BlobError> {
+        if self.index > self.reader.body / CHUNK as u64 {
+            let is_whole = ct::eq(&self.hash.clone().finish(), self.reader.sha256.as_bytes());
+            return if is_whole { Ok(None) } else { Err(BlobError::Rejected) };
+        }
+        let body = self.reader.hold(self.index)?;
+        let len = usize::try_from(self.left).unwrap_or(CHUNK).min(body.len());
+        let (content, padding) = body.split_at_checked(len).ok_or(BlobError::Rejected)?;
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(BlobError::Rejected);
+        }
+        self.hash.update(content);
+        self.left = self.left.saturating_sub(len as u64);
+        self.index = self.index.saturating_add(1);
+        Ok(Some(content))
+    }
+
+    /// What the blob is read from.
+    pub const fn source_mut(&mut self) -> &mut R {
+        self.reader.source_mut()
+    }
+}
+
+/// Prints how much is left.
+impl<R> fmt::Debug for BlobContent<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobContent").field("left", &self.left).finish_non_exhaustive()
     }
 }
 

@@ -390,6 +390,88 @@ fn a_blob_that_could_not_be_written_is_none() {
 }
 
 #[test]
+fn a_blob_is_padded_piece_by_piece_and_takes_nothing_after_that() {
+    // 9.5 MiB are padded by more than one buffer.
+    for len in [0, 1, CHUNK, 16 * CHUNK, (9 << 20) + (1 << 19) + 1] {
+        let content = content(len);
+        let (object, _) = sealed(&content, 3);
+        let mut sealer = sealer(3, Vec::new());
+        let mut pieces = Vec::new();
+        sealer.write_all(&content).unwrap();
+        pieces.append(sealer.get_mut());
+        let mut steps = 0;
+        while sealer.pad().unwrap() {
+            assert!(sealer.get_mut().len() <= 16 * SEALED_CHUNK);
+            pieces.append(sealer.get_mut());
+            steps += 1;
+        }
+        assert_eq!(steps > 0, len > 1 << 20, "{len}");
+        assert_eq!(sealer.write(b"more").unwrap_err().kind(), io::Error::from(BlobError::Limit).kind());
+        assert_eq!(sealer.finish(None).err(), Some(BlobError::Limit));
+
+        let mut whole = self::sealer(3, Vec::new());
+        whole.write_all(&content).unwrap();
+        while whole.pad().unwrap() {}
+        let (reference, bytes) = whole.finish(Some("image/png")).unwrap();
+        assert!(bytes == object && bytes.starts_with(&pieces), "{len}");
+        assert_eq!(reference.sealed_len(), bytes.len() as u64);
+    }
+}
+
+/// Has nothing ready that was not fetched before.
+struct Waiting<'a> {
+    object: &'a [u8],
+    ready: std::ops::Range<usize>,
+    wanted: usize,
+}
+
+impl ReadAt for Waiting<'_> {
+    fn size(&mut self) -> io::Result<u64> {
+        Ok(self.object.len() as u64)
+    }
+
+    fn read_exact_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let from = usize::try_from(offset).unwrap();
+        if from < self.ready.start || from + buf.len() > self.ready.end {
+            self.wanted = from;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        buf.copy_from_slice(&self.object[from..from + buf.len()]);
+        Ok(())
+    }
+}
+
+#[test]
+fn content_goes_on_where_the_source_had_to_wait() {
+    let content = content(5 * CHUNK + 7);
+    let (mut object, reference) = sealed(&content, 3);
+    for altered in [false, true] {
+        if altered {
+            let last = object.len() - 1;
+            object[last] ^= 1;
+        }
+        let mut reader = reader(&reference, Waiting { object: &object, ready: 0..HEAD, wanted: 0 }).unwrap();
+        let (mut read, mut waits) = (Vec::new(), 0);
+        let mut pieces = reader.content();
+        let outcome = loop {
+            match pieces.next() {
+                Ok(Some(piece)) => read.extend_from_slice(piece),
+                Ok(None) => break Ok(()),
+                Err(BlobError::Io(io::ErrorKind::WouldBlock)) => {
+                    let source = pieces.source_mut();
+                    source.ready = source.wanted..source.wanted + 2 * SEALED_CHUNK;
+                    waits += 1;
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        assert_eq!(outcome, if altered { Err(BlobError::Rejected) } else { Ok(()) });
+        assert!(content.starts_with(&read) && (altered || read == content));
+        assert!(waits >= 3, "{waits}");
+    }
+}
+
+#[test]
 fn memory_is_constant() {
     let mut sealer = sealer(3, Disk { bytes: Vec::new(), room: usize::MAX, longest: 0 });
     assert!(sealer.buffered() < 2 * SEALED_CHUNK);

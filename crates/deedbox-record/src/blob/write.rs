@@ -49,6 +49,8 @@ pub struct BlobSealer<W> {
     room: usize,
     sealed: Vec<u8>,
     failed: Option<BlobError>,
+    /// Once the content has ended: zeros to come, and how much of the buffer is content.
+    padding: Option<(u64, usize)>,
 }
 
 impl<W: Write> BlobSealer<W> {
@@ -67,7 +69,7 @@ impl<W: Write> BlobSealer<W> {
         // A small blob needs no large buffer.
         let (content, room) = (Zeroizing::new(Vec::with_capacity(CHUNK)), CHUNK);
         let (hash, sealed) = (Sha256::new(), Vec::new());
-        Ok(Self { inner, new, hash, length: 0, index: 0, content, room, sealed, failed: None })
+        Ok(Self { inner, new, hash, length: 0, index: 0, content, room, sealed, failed: None, padding: None })
     }
 
     /// The blob's id, under which the host keeps it.
@@ -76,28 +78,48 @@ impl<W: Write> BlobSealer<W> {
         &self.new.blob
     }
 
+    /// The writer below: to take out what was written.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.inner
+    }
+
+    /// Ends the content and writes some of the padding, at most 256 KiB of it; whether there is more to write. Nothing is
+    /// taken after it. [`BlobSealer::finish`] does it all at once: this is for whoever empties the writer below in between.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`]; the error of an earlier write.
+    pub fn pad(&mut self) -> Result<bool, BlobError> {
+        let padded = self.failed.map_or_else(|| self.pad_buffer(), Err);
+        self.failed = padded.err();
+        padded
+    }
+
+    fn pad_buffer(&mut self) -> Result<bool, BlobError> {
+        let (zeros, content_len) = match self.padding {
+            Some(begun) => begun,
+            None => (padded(self.length)?.saturating_sub(self.length), self.content.len()),
+        };
+        let filled = self.content.len();
+        let more = usize::try_from(zeros).unwrap_or(self.room).min(self.room.saturating_sub(filled));
+        self.content.resize(filled.saturating_add(more), 0);
+        let zeros = zeros.saturating_sub(more as u64);
+        self.padding = Some((zeros, content_len));
+        if self.content.len() >= self.room {
+            self.pass_on_buffer(content_len)?;
+            self.padding = Some((zeros, 0));
+        }
+        Ok(zeros > 0)
+    }
+
     /// Pads and ends the blob; gives the reference for the record, and the writer, flushed.
     ///
     /// # Errors
     /// [`BlobError::Limit`] for a media type that is empty or longer than 1,024 bytes; [`BlobError::Io`]; the error of an
     /// earlier write.
     pub fn finish(mut self, media: Option<&str>) -> Result<(BlobRef, W), BlobError> {
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
         let media = checked_media(media)?;
-        let mut content_len = self.content.len();
-        let mut zeros = padded(self.length)?.saturating_sub(self.length);
-        while zeros > 0 {
-            let filled = self.content.len();
-            let more = usize::try_from(zeros).unwrap_or(self.room).min(self.room.saturating_sub(filled));
-            self.content.resize(filled.saturating_add(more), 0);
-            zeros = zeros.saturating_sub(more as u64);
-            if self.content.len() >= self.room {
-                self.pass_on_buffer(content_len)?;
-                content_len = 0;
-            }
-        }
+        while self.pad()? {}
+        let content_len = self.padding.map_or(0, |(_, content_len)| content_len);
         // The last chunk is short, if need be empty: nothing else tells that the blob ends.
         let sealed_len = self.content.len() / CHUNK * TAG + self.content.len() + TAG;
         let content = mem::take(&mut self.content);
@@ -108,7 +130,8 @@ impl<W: Write> BlobSealer<W> {
 
     fn take(&mut self, mut content: &[u8]) -> Result<(), BlobError> {
         let more = u64::try_from(content.len()).map_err(|_| BlobError::Limit)?;
-        let length = self.length.checked_add(more).filter(|length| *length <= MAX_BLOB).ok_or(BlobError::Limit)?;
+        let length = self.length.checked_add(more).filter(|length| *length <= MAX_BLOB && self.padding.is_none());
+        let length = length.ok_or(BlobError::Limit)?;
         while !content.is_empty() {
             let room = self.room.saturating_sub(self.content.len());
             let (now, later) = content.split_at_checked(room).unwrap_or((content, &[]));

@@ -24,10 +24,11 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::NotFound`] when one of the fields is not there; nothing is deleted then.
     pub async fn purge(&mut self, fields: &[FieldPath]) -> Result<ErasureReceipt, PersonError> {
         let open = &mut self.state;
-        let erased = open.find(fields)?;
+        let mut erased = open.find(fields)?;
         let now = system::now();
         let mut change = open.change();
         open.take_out(&mut change, &erased, now);
+        open.add_files(&mut erased)?;
         open.commit(change, now).await?;
         open.receipt(ErasureLevel::Purged, &erased, now).await
     }
@@ -128,10 +129,23 @@ impl<H: HostClient> Open<H> {
         change.log(Entry::new(now, EntryKind::Erasure, None, self.policy_digest()));
     }
 
-    async fn rekey(&mut self, erased: Erased) -> Result<ErasureReceipt, PersonError> {
+    /// Adds to what is erased the files that go with it: a receipt names them, by their ids.
+    fn add_files(&self, erased: &mut Erased) -> Result<(), PersonError> {
+        for (dataset, objects) in erased {
+            let mut files = BTreeSet::new();
+            for object in &*objects {
+                files.extend(self.blobs_of(dataset, object)?);
+            }
+            objects.extend(files.iter().map(|blob| ObjectId::from_bytes(*blob.as_bytes())));
+        }
+        Ok(())
+    }
+
+    async fn rekey(&mut self, mut erased: Erased) -> Result<ErasureReceipt, PersonError> {
         let now = system::now();
         let mut change = self.change();
         self.take_out(&mut change, &erased, now);
+        self.add_files(&mut erased)?;
         let datasets: Vec<DatasetId> = erased.keys().copied().collect();
         self.renew(&datasets, change, true, now).await?;
         self.receipt(ErasureLevel::Rekeyed, &erased, now).await
@@ -220,6 +234,7 @@ impl<H: HostClient> Open<H> {
         if let Some(former) = self.epoch.get().checked_sub(1).filter(|former| is_rekeyed && *former > 0) {
             self.owner.drop_share(former, now).await?;
         }
+        self.purge_leftovers(now).await?;
         let purged = self.owner.purge_traces(now).await?;
         let datasets = erased.iter().map(|(id, objects)| {
             let below = self.keyring.dataset(id).and_then(|dataset| dataset.keys().current()).filter(|_| is_rekeyed);

@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::ItemBuf;
 use deedbox_model::{Assurance, DatasetId, FieldPath, Name, Provenance, StoreName, Timestamp};
-use deedbox_record::{Granularity, Record};
+use deedbox_record::{Granularity, Keyring, Record};
 
-use super::{Keys, Open, Person, dataset_of, shelf::Shelf};
+use super::{Change, Keys, Open, Person, dataset_of, shelf::Shelf};
 use crate::{client::HostClient, error::PersonError, exchange::Value, system};
 
 /// What an import brought.
@@ -97,18 +97,11 @@ impl<H: HostClient> Open<H> {
         entry: Entry,
         now: Timestamp,
     ) -> Result<Imported, PersonError> {
-        let mut rng = system::rng();
         let titles: BTreeSet<String> = incoming.iter().map(|one| title(one.dataset)).collect();
         let mut change = self.change();
         let mut keyring = self.keyring.working_copy()?;
         for title in &titles {
-            if dataset_of(&keyring, title).is_err() {
-                // Readers of it know the store by a name of its own: who is granted it does not learn the true id.
-                let (id, name) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
-                self.owner.put_alias(name, now).await?;
-                keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
-                change.shelves.push(Shelf::create(name, id));
-            }
+            self.provide(title, &mut keyring, &mut change, now).await?;
         }
         for one in incoming {
             Name::escape(one.group).map_err(|_| PersonError::FieldName)?;
@@ -132,16 +125,35 @@ impl<H: HostClient> Open<H> {
         let sealed = shelves.map(Shelf::len).sum();
         Ok(Imported { fields: incoming.len(), datasets: titles.into_iter().collect(), sealed })
     }
+
+    /// Makes a dataset for the person's fields in a change, unless there is one of that title.
+    pub(super) async fn provide(
+        &self,
+        title: &str,
+        keyring: &mut Keyring,
+        change: &mut Change,
+        now: Timestamp,
+    ) -> Result<(), PersonError> {
+        if dataset_of(keyring, title).is_err() {
+            let mut rng = system::rng();
+            // Readers of it know the store by a name of its own: who is granted it does not learn the true id.
+            let (id, name) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
+            self.owner.put_alias(name, now).await?;
+            keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
+            change.shelves.push(Shelf::create(name, id));
+        }
+        Ok(())
+    }
 }
 
 /// What somebody signed is replaced by their own word only, and what the person said by the person's.
-fn may_replace(there: &Record, coming: &Provenance) -> bool {
+pub(super) fn may_replace(there: &Record, coming: &Provenance) -> bool {
     let issuer = |provenance: &Provenance| provenance.signed().map(|_| provenance.source().to_vec());
     there.provenance().and_then(issuer) == issuer(coming)
 }
 
 /// A dataset's title: an imported name can't be one of the box's own.
-fn title(name: &str) -> String {
+pub(super) fn title(name: &str) -> String {
     name.replace(':', "_")
 }
 
