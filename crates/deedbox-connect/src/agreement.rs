@@ -1,6 +1,6 @@
 //! The agreement both parties sign, and its end.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 
 use deedbox_cbor::{Item, Limits, Order, Writer, read};
 use deedbox_cose::{Signer, VerifyKey, sign};
@@ -115,7 +115,8 @@ impl Body {
 pub struct Agreement {
     bytes: Vec<u8>,
     hash: Digest,
-    body: Body,
+    // Two keys for sealing make it large, and it is moved often.
+    body: Box<Body>,
 }
 
 impl Agreement {
@@ -178,7 +179,7 @@ impl Agreement {
             return Err(ConnectError::AgreementMismatch);
         }
         document.verify(keys, label::AGREEMENT.as_bytes()).map_err(|_| ConnectError::Rejected)?;
-        Ok(Self { bytes: bytes.to_vec(), hash: Digest::from_bytes(sha256(payload)), body })
+        Ok(Self { bytes: bytes.to_vec(), hash: Digest::from_bytes(sha256(payload)), body: Box::new(body) })
     }
 
     /// What is different from `prior`.
@@ -209,14 +210,14 @@ impl Agreement {
         let keys = [body.initiator.sign(), body.responder.sign()];
         let keys = keys.get(..if both { 2 } else { 1 }).unwrap_or_default();
         document.verify(keys, label::AGREEMENT.as_bytes()).map_err(|_| ConnectError::Rejected)?;
-        Ok(Self { bytes: bytes.to_vec(), hash: Digest::from_bytes(sha256(payload)), body })
+        Ok(Self { bytes: bytes.to_vec(), hash: Digest::from_bytes(sha256(payload)), body: Box::new(body) })
     }
 
     /// Signs first, as Initiator.
     pub(crate) fn draft(body: Body, signer: &impl Signer) -> Result<Self, ConnectError> {
         let payload = body.encode();
         let bytes = sign::document(signer, label::AGREEMENT.as_bytes(), &payload).map_err(|_| ConnectError::Signer)?;
-        Ok(Self { bytes, hash: Digest::from_bytes(sha256(&payload)), body })
+        Ok(Self { bytes, hash: Digest::from_bytes(sha256(&payload)), body: Box::new(body) })
     }
 
     /// Signs second, as Responder.
@@ -388,7 +389,7 @@ impl Proposal {
             not_before,
             not_after: renewal.not_after,
             permissions: renewal.permissions,
-            ..prior.body.clone()
+            ..(*prior.body).clone()
         };
         let party = match by {
             Role::Initiator => &mut body.initiator,

@@ -36,7 +36,6 @@ pub struct Connection {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there are few connections, and they are moved seldom")]
 enum State {
     Invited { inv: InvitationId, until: Timestamp },
     Accepting { inv: InvitationId, agreement: Digest, until: Timestamp },
@@ -349,7 +348,6 @@ impl Connection {
 }
 
 /// What an event leads to.
-#[expect(clippy::large_enum_variant, reason = "it lives for one call")]
 enum Next {
     Same(Vec<Effect>),
     Confirming(Agreement, Timestamp),

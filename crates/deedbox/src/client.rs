@@ -1,6 +1,7 @@
 //! How an agent reaches its host: one trait, and the client that calls a host in the same process.
 
 mod blob;
+mod mail;
 #[cfg(feature = "person")]
 mod owner;
 
@@ -14,6 +15,8 @@ use deedbox_model::{CapabilityId, DatasetId, StoreName, Timestamp};
 use deedbox_record::SignedPart;
 use deedbox_store::{Cursor, HeadHash, Mode, Storage};
 
+#[cfg(feature = "person")]
+pub(crate) use mail::dedupe;
 #[cfg(feature = "person")]
 pub(crate) use owner::{Owner, header};
 

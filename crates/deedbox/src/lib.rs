@@ -3,6 +3,8 @@
 
 #[cfg(any(feature = "person", feature = "provider"))]
 mod client;
+#[cfg(any(feature = "person", feature = "provider"))]
+mod connection;
 #[cfg(feature = "person")]
 mod error;
 #[cfg(any(feature = "person", feature = "provider"))]
@@ -26,6 +28,8 @@ mod system;
 
 #[cfg(any(feature = "person", feature = "provider"))]
 pub use client::{HostClient, LocalHost};
+#[cfg(any(feature = "person", feature = "provider"))]
+pub use connection::{Content, Deposit, Mail};
 #[cfg(feature = "person")]
 pub use error::PersonError;
 #[cfg(any(feature = "person", feature = "provider"))]

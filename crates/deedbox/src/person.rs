@@ -5,6 +5,7 @@
 
 mod bundle;
 mod channel;
+mod connection;
 mod consent;
 mod credential;
 mod delivery;
@@ -28,7 +29,9 @@ use deedbox_consent::{Evaluator, Policy, Regime, Vocabulary};
 use deedbox_cose::{LocalSigner, sha256};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_host::wire;
-use deedbox_model::{BlobId, DatasetId, Digest, Epoch, Name, ObjectId, StoreId, StoreName, Timestamp};
+use deedbox_model::{
+    BlobId, ConnectionId, DatasetId, Digest, Epoch, MailboxId, Name, ObjectId, StoreId, StoreName, Timestamp,
+};
 use deedbox_record::{
     AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost, Pin, Record,
     RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
@@ -37,6 +40,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 pub use channel::{Answered, Channel, Connecting};
+pub use connection::{Calling, Standing};
 pub use consent::{Applied, category_of};
 pub use delivery::Note;
 pub use file::NewFile;
@@ -79,6 +83,10 @@ pub struct Open<H> {
     /// Until when uses of limited permissions were counted: the times each was used, from the log.
     uses: BTreeMap<Name, Vec<Timestamp>>,
     leftovers: Leftovers,
+    /// Whether pins say that the state is the newest: else the box may be an old copy.
+    pinned: bool,
+    /// Connections whose state this process wrote itself, so that it is the newest.
+    own_devices: BTreeSet<ConnectionId>,
 }
 
 /// What a person keeps outside the box, shown once when it is made.
@@ -204,6 +212,8 @@ impl<H: HostClient> Person<Open<H>> {
             log_signer,
             uses: BTreeMap::new(),
             leftovers: Leftovers::default(),
+            pinned: true,
+            own_devices: BTreeSet::new(),
         };
         let mut change = open.change();
         change.keys = Some(Keys::of(keyring));
@@ -285,6 +295,8 @@ struct Change {
     /// A keyring to be written, and what opens it.
     keys: Option<Keys>,
     rules: Option<Rules>,
+    /// Sealed messages for the other sides of connections.
+    mail: Vec<(MailboxId, [u8; 16], Vec<u8>)>,
     log: Log,
     entries: Vec<SaltedEntry>,
     /// Blobs that no record names any more.
@@ -337,6 +349,7 @@ impl<H: HostClient> Open<H> {
             reseal: BTreeMap::new(),
             keys: None,
             rules: None,
+            mail: Vec::new(),
             log: self.log.clone(),
             entries: Vec::new(),
             freed: BTreeSet::new(),
@@ -375,6 +388,7 @@ impl<H: HostClient> Open<H> {
         self.free_blobs(&mut change)?;
         let parts = self.sign(&change, now)?;
         let mut body = wire::CommitBody::new(parts.iter().map(commit_part).collect());
+        body.mail = change.mail.iter().map(|(mailbox, dedupe, body)| (*mailbox, *dedupe, body.as_slice())).collect();
         let root = change.keys.as_ref().and_then(|keys| keys.root.as_ref());
         body.header = root.map(|(_, header)| (self.header.version(), header.bytes()));
         if self.owner.commit(&body, now).await?.status == 409 {
@@ -492,7 +506,7 @@ impl<H: HostClient> Open<H> {
         }
         let mut open = Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)?;
         let _ = open.purge_leftovers(now).await;
-        Ok(open)
+        Ok(Self { pinned: pins.is_some(), ..open })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one whole, put together in one place")]
@@ -533,7 +547,24 @@ impl<H: HostClient> Open<H> {
         log.matches(&checkpoint)?;
         let (dataset, rows) = shelf(FILES)?;
         let leftovers = Leftovers::read(&rows.records(dataset)?)?;
-        Ok(Self { owner, root, header, share, epoch, keyring, meta, shelves, rules, log, log_signer, uses, leftovers })
+        let (pinned, own_devices) = (false, BTreeSet::new());
+        Ok(Self {
+            owner,
+            root,
+            header,
+            share,
+            epoch,
+            keyring,
+            meta,
+            shelves,
+            rules,
+            log,
+            log_signer,
+            uses,
+            pinned,
+            leftovers,
+            own_devices,
+        })
     }
 }
 

@@ -1,4 +1,6 @@
-//! An organisation's side of a connection: invite, ask, issue, verify.
+//! An organisation's side of a connection: invite, ask, issue, verify; leave messages, renew, suspend, end.
+
+mod connection;
 
 use std::fmt;
 
@@ -12,9 +14,12 @@ use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
 use deedbox_credential::{
     Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Presentation, Verifier, VerifyError,
 };
+use deedbox_host::HostError;
 use deedbox_interop::ImportError;
 use deedbox_model::MailboxId;
 use deedbox_record::VerifiedAgreement as _;
+
+pub use connection::{Connected, Opened, Parcel, Receiving};
 
 use crate::{
     exchange::{
@@ -32,6 +37,9 @@ pub enum ProviderError {
     /// A connection was not made, or a message in it not accepted.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The person's host refused, or can't be reached.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// A document to be delivered could not be read.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -55,6 +63,7 @@ impl ProviderError {
     pub fn code(&self) -> String {
         match self {
             Self::Connect(inner) => format!("Connect.{}", inner.code()),
+            Self::Host(inner) => format!("Host.{}", inner.code()),
             Self::Import(inner) => format!("Import.{}", inner.code()),
             Self::Issue(inner) => format!("Issue.{}", inner.code()),
             Self::Receipt(inner) => format!("Receipt.{}", inner.code()),
@@ -84,6 +93,7 @@ pub struct Meeting {
 /// A first contact that waits for the check code. No data flows.
 pub struct Checking {
     confirming: Confirming,
+    address: MailboxId,
 }
 
 /// What a typed check code leads to.
@@ -101,6 +111,8 @@ pub enum Checked {
 pub struct Session {
     agreement: Agreement,
     session: LiveSession,
+    /// After first contact: the organisation's mailbox, and how the person is reached.
+    first: Option<(MailboxId, Contact)>,
 }
 
 impl Provider {
@@ -113,6 +125,10 @@ impl Provider {
         let keys = PartyKeys::generate(&mut rng)?;
         Party::organisation(uri, &keys)?;
         Ok(Self { uri: uri.to_owned(), keys, issuing: LocalSigner::generate(&mut rng) })
+    }
+
+    fn party(&self) -> Result<Party, ProviderError> {
+        Ok(Party::organisation(&self.uri, &self.keys)?)
     }
 
     pub(crate) const fn keys(&self) -> &PartyKeys {
@@ -136,8 +152,7 @@ impl Provider {
     /// # Errors
     /// [`ProviderError::Connect`].
     pub fn invite(&self, offer: Offer) -> Result<Inviting, ProviderError> {
-        let party = Party::organisation(&self.uri, &self.keys)?;
-        Ok(Inviting { invited: Invited::issue(party, offer, &self.keys, &mut system::rng())? })
+        Ok(Inviting { invited: Invited::issue(self.party()?, offer, &self.keys, &mut system::rng())? })
     }
 
     /// Reads the first message of somebody who accepts, and gives the answer.
@@ -164,8 +179,9 @@ impl Provider {
         if inviting.checks() {
             return Err(ProviderError::Unexpected);
         }
-        match self.finish(inviting, meeting, body)? {
-            Answered::Active(established, reply) => Ok((Session::new(established), reply)),
+        let address = MailboxId::generate(&mut system::rng());
+        match self.finish(inviting, meeting, address, body)? {
+            Answered::Active(established, reply) => Ok((Session::new(established, address), reply)),
             Answered::Confirming(..) => Err(ProviderError::Unexpected),
         }
     }
@@ -184,16 +200,23 @@ impl Provider {
         if !inviting.checks() {
             return Err(ProviderError::Unexpected);
         }
-        match self.finish(inviting, meeting, body)? {
-            Answered::Confirming(confirming, reply) => Ok((Checking { confirming }, reply)),
+        let address = MailboxId::generate(&mut system::rng());
+        match self.finish(inviting, meeting, address, body)? {
+            Answered::Confirming(confirming, reply) => Ok((Checking { confirming, address }, reply)),
             Answered::Active(..) => Err(ProviderError::Unexpected),
         }
     }
 
-    fn finish(&self, inviting: &mut Inviting, meeting: Meeting, body: &[u8]) -> Result<Answered, ProviderError> {
+    fn finish(
+        &self,
+        inviting: &mut Inviting,
+        meeting: Meeting,
+        address: MailboxId,
+        body: &[u8],
+    ) -> Result<Answered, ProviderError> {
         let (mut rng, now) = (system::rng(), system::now());
         let contact = Contact {
-            address: MailboxId::generate(&mut rng),
+            address,
             endpoint: inviting.invited.invitation().offer().endpoint.clone(),
             deposit: Vec::new(),
             devices: Vec::new(),
@@ -265,17 +288,18 @@ impl Checking {
     /// # Errors
     /// [`ProviderError::Connect`] when the answer could not be sealed.
     pub fn typed(self, code: &str) -> Result<Checked, ProviderError> {
+        let address = self.address;
         Ok(match self.confirming.typed(code, system::now())? {
-            Typed::Right(established, reply) => Checked::Right(Session::new(established), reply),
-            Typed::Wrong(confirming) => Checked::Wrong(Self { confirming }),
+            Typed::Right(established, reply) => Checked::Right(Session::new(established, address), reply),
+            Typed::Wrong(confirming) => Checked::Wrong(Self { confirming, address }),
             Typed::Ended(error, reply) => Checked::Ended(ProviderError::Connect(error), reply),
         })
     }
 }
 
 impl Session {
-    fn new(Established { agreement, session, .. }: Established) -> Self {
-        Self { agreement, session }
+    fn new(Established { agreement, session, contact, .. }: Established, address: MailboxId) -> Self {
+        Self { agreement, session, first: Some((address, contact)) }
     }
 
     /// The agreement with both signatures.

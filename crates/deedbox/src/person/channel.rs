@@ -1,17 +1,15 @@
 use std::fmt;
 
-use deedbox_audit::{Entry, EntryKind};
-use deedbox_cbor::{ItemBuf, Limits, Writer};
+use deedbox_cbor::{ItemBuf, Limits};
 use deedbox_connect::{
-    Accepted, Accepting, Agreement, AwaitingConfirm, Body, Contact, Established, Invitation, Link, LiveSession, Reply,
-    Wish,
+    Accepted, Accepting, Agreement, AwaitingConfirm, Body, Contact, Invitation, Link, LiveSession, Reply, Wish,
 };
 use deedbox_consent::{Ask, Decision, HostFacts};
 use deedbox_interop::replay::decision_entry;
-use deedbox_model::{Assurance, MailboxId, Name, Timestamp};
-use deedbox_record::{Granularity, Record};
+use deedbox_model::{Assurance, Name, Timestamp};
+use deedbox_record::Granularity;
 
-use super::{CONNECTIONS, Open, Person, connections_root};
+use super::{Open, Person, connection::Own, connections_root};
 use crate::{
     client::HostClient,
     error::PersonError,
@@ -29,6 +27,7 @@ pub struct Channel {
 /// An invitation that the person accepted; the first message was sent.
 pub struct Connecting {
     party: Name,
+    own: Own,
     contact: Contact,
     step: Step,
 }
@@ -146,13 +145,9 @@ impl<H: HostClient> Person<Open<H>> {
         let (mut rng, now) = (system::rng(), system::now());
         let root = connections_root(&self.state.keyring);
         let (accepting, message) = Accepting::start(&root, link, invitation, wish, now, &mut rng)?;
-        let contact = Contact {
-            address: MailboxId::generate(&mut rng),
-            endpoint: self.state.owner.origin().to_owned(),
-            deposit: Vec::new(),
-            devices: Vec::new(),
-        };
-        Ok((Connecting { party, contact, step: Step::First(Box::new(accepting)) }, message))
+        let own = Own::generate();
+        let contact = own.contact(self.state.owner.origin());
+        Ok((Connecting { party, own, contact, step: Step::First(Box::new(accepting)) }, message))
     }
 
     /// Reads the inviter's confirmation and notes the connection, with the agreement both signed, in the box. When the inviter
@@ -163,51 +158,16 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::Unexpected`] when the inviter first wants a check code, or a step was left out.
     pub async fn connected(&mut self, connecting: Connecting, body: &[u8]) -> Result<Channel, PersonError> {
         let now = system::now();
-        let Connecting { party, step, .. } = connecting;
+        let Connecting { party, own, step, .. } = connecting;
         let reply = match step {
             Step::First(_) => return Err(PersonError::Unexpected),
             Step::Second(accepted) => accepted.read(body, now),
             Step::Third(waiting) => waiting.confirm(body, now).map(Reply::Confirmed),
         };
-        let Reply::Confirmed(Established { agreement, session, .. }) =
-            reply.map_err(|failed| PersonError::Connect(failed.error))?
-        else {
+        let Reply::Confirmed(established) = reply.map_err(|failed| PersonError::Connect(failed.error))? else {
             return Err(PersonError::Unexpected);
         };
-        let open = &mut self.state;
-        let name = format!("connection/{}", agreement.connection_id());
-        let mut value = Writer::new();
-        value.array(2).text(party.as_str()).bytes(agreement.bytes());
-        let record = Record::new(CONNECTIONS, 1, &name, item(value.as_slice())?)?;
-        let mut change = open.change();
-        let dataset = open.dataset(CONNECTIONS)?;
-        change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
-        let mut entry = Entry::new(now, EntryKind::Receipt, Some(party.as_str()), open.policy_digest());
-        entry.receipt = Some(agreement.hash());
-        change.log(entry);
-        open.commit(change, now).await?;
-        Ok(Channel { party, agreement, session })
-    }
-
-    /// Connections of the box: who, and the agreement with both signatures, verified again.
-    ///
-    /// # Errors
-    /// [`PersonError::Damaged`], [`PersonError::Connect`].
-    pub fn connections(&self) -> Result<Vec<(Name, Agreement)>, PersonError> {
-        let open = &self.state;
-        let dataset = open.dataset(CONNECTIONS)?;
-        let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
-        let read = |record: &Record| -> Option<(Name, Vec<u8>)> {
-            let [party, agreement] = record.value().as_item().as_array()?.exactly()?;
-            Some((Name::decode(party)?, agreement.as_bytes()?.to_vec()))
-        };
-        let mut connections = Vec::new();
-        // Receipts stand beside them.
-        for record in shelf.records(dataset)?.iter().filter(|record| record.schema().0 == CONNECTIONS) {
-            let (party, agreement) = read(record).ok_or(PersonError::Damaged)?;
-            connections.push((party, Agreement::verify(&agreement)?));
-        }
-        Ok(connections)
+        self.state.connect(party, own, established).await
     }
 
     /// Answers an ask that came through a channel: decides it by the rules in force, and releases what they permit.
@@ -219,6 +179,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::Connect`], [`PersonError::Unexpected`], [`PersonError::Host`]; nothing leaves then.
     pub async fn answer(&mut self, channel: &mut Channel, record: &[u8]) -> Result<Answered, PersonError> {
         let now = system::now();
+        self.state.permits(channel)?;
         let ask = channel.receive(record, ASK)?;
         let ask = Ask::from_bytes(&ask).map_err(|_| PersonError::Unexpected)?;
         let open = &mut self.state;
@@ -243,11 +204,13 @@ impl<H: HostClient> Person<Open<H>> {
     /// # Errors
     /// [`PersonError::Connect`].
     pub fn ask_for_credential(&self, channel: &mut Channel) -> Result<Vec<u8>, PersonError> {
+        self.state.permits(channel)?;
         let key = super::credential::holder(&self.state.keyring, channel)?;
         channel.send(HOLDER_KEY, &deedbox_cose::Signer::public(&key).to_cose_key())
     }
 
-    pub(super) fn received_credential(channel: &mut Channel, record: &[u8]) -> Result<Vec<u8>, PersonError> {
+    pub(super) fn received_credential(&self, channel: &mut Channel, record: &[u8]) -> Result<Vec<u8>, PersonError> {
+        self.state.permits(channel)?;
         channel.receive(record, CREDENTIAL)
     }
 }

@@ -22,7 +22,7 @@ impl<H: HostClient> Person<Open<H>> {
         trust: &TrustStore,
     ) -> Result<String, PersonError> {
         let now = system::now();
-        let bytes = Self::received_credential(channel, record)?;
+        let bytes = self.received_credential(channel, record)?;
         let open = &mut self.state;
         let key = holder(&open.keyring, channel)?;
         let held = HeldCredential::accept(&bytes, trust, &AcceptPolicy::new(key.public().clone()), now)?;
@@ -67,6 +67,7 @@ impl<H: HostClient> Person<Open<H>> {
     ) -> Result<Vec<u8>, PersonError> {
         let now = system::now();
         let open = &mut self.state;
+        open.permits(channel)?;
         let dataset = open.dataset(CREDENTIALS)?;
         let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
         let record = shelf.record(dataset, credential)?.ok_or(PersonError::NotFound)?;

@@ -39,6 +39,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// Nothing is taken unless everything is.
     pub async fn receive(&mut self, channel: &mut Channel, record: &[u8]) -> Result<Imported, PersonError> {
         let now = system::now();
+        self.state.permits(channel)?;
         let delivery = channel.receive(record, DELIVERY)?;
         let open = &mut self.state;
         let own = open.side(channel.agreement())?;
@@ -77,7 +78,7 @@ impl<H: HostClient> Person<Open<H>> {
         let (_, record) = self.state.record(path)?;
         let provenance = record.provenance().ok_or(PersonError::NotFound)?;
         let signed = provenance.signed().ok_or(PersonError::NotFound)?;
-        for (party, agreement) in self.connections()? {
+        for (party, agreement) in self.agreements()? {
             for key in [agreement.initiator().sign(), agreement.responder().sign()] {
                 if *key.thumbprint().as_bytes() == provenance.source() {
                     let statement = Statement::verify(signed, key).map_err(|_| PersonError::Damaged)?;
@@ -92,7 +93,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// Who signs with which key, by the key's thumbprint.
     pub(super) fn issuers(&self) -> Result<BTreeMap<Vec<u8>, Name>, PersonError> {
         let mut issuers = BTreeMap::new();
-        for (party, agreement) in self.connections()? {
+        for (party, agreement) in self.agreements()? {
             let own = self.state.side(&agreement)?;
             let side = own.side(&agreement)?;
             let key = side.peer_sign_key().thumbprint();

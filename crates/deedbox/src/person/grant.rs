@@ -7,7 +7,7 @@ use std::{
 
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::{Item, Writer};
-use deedbox_connect::{Agreement, PartyKeys};
+use deedbox_connect::{Agreement, ConnectError, PartyKeys, Role};
 use deedbox_host::capability::{Capability, Ops, Right, Target};
 use deedbox_model::{CapabilityId, DatasetId, Digest, FieldPath, Name, ObjectId, Timestamp};
 use deedbox_record::{
@@ -78,6 +78,7 @@ impl<H: HostClient> Person<Open<H>> {
             agreement: channel.agreement().hash(),
             capability: CapabilityId::generate(&mut rng),
         };
+        open.permits(channel)?;
         // Refused before it is kept: the same checks as when it is issued.
         Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
         let mut change = open.change();
@@ -107,9 +108,9 @@ impl<H: HostClient> Person<Open<H>> {
         let (mut rng, now) = (system::rng(), system::now());
         let open = &self.state;
         let granted = open.grants()?.into_iter().find(|granted| granted.id == *id).ok_or(PersonError::NotFound)?;
-        let agreements = self.connections()?;
-        let agreement = agreements.iter().find(|(_, agreement)| agreement.hash() == granted.agreement);
-        let (_, agreement) = agreement.ok_or(PersonError::Damaged)?;
+        // A renewal carries what was granted before it; an end ends it.
+        let connection = open.standing_of(&granted.agreement)?;
+        let agreement = connection.connection().agreement().ok_or(ConnectError::Ended)?;
         let keys = open.side(agreement)?;
         let side = keys.side(agreement)?;
         let dataset = open.keyring.dataset(&granted.dataset).ok_or(PersonError::Damaged)?;
@@ -207,7 +208,7 @@ impl Own {
 impl<H: HostClient> Open<H> {
     pub(super) fn side(&self, agreement: &Agreement) -> Result<Own, PersonError> {
         let root = connections_root(&self.keyring);
-        Ok(Own(root.keys(agreement.connection_id().as_bytes(), agreement.serial())?))
+        Ok(Own(root.keys_for(agreement, Role::Initiator)?))
     }
 
     fn scope(&self, what: Shared<'_>) -> Result<(DatasetId, GrantScope), PersonError> {
@@ -308,6 +309,15 @@ impl Granted {
         let mut entry = Entry::new(now, EntryKind::Rule, Some(self.party.as_str()), policy);
         entry.receipt = Some(self.agreement);
         entry
+    }
+
+    pub(super) const fn capability(&self) -> CapabilityId {
+        self.capability
+    }
+
+    /// Whether it is of the connection with these agreements.
+    pub(super) fn is_of(&self, chain: &[Agreement]) -> bool {
+        chain.iter().any(|agreement| agreement.hash() == self.agreement)
     }
 
     /// The name of its record.

@@ -65,6 +65,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::Audit`]: `Rejected` for other signatures than both sides'; [`PersonError::NotFound`] for a receipt that was
     /// not sent; [`PersonError::Connect`], [`PersonError::Unexpected`].
     pub async fn acknowledged(&mut self, channel: &mut Channel, record: &[u8]) -> Result<KeptReceipt, PersonError> {
+        self.state.permits(channel)?;
         let bytes = channel.receive(record, RECEIPT)?;
         let open = &mut self.state;
         let keys = open.side(&channel.agreement)?;
@@ -86,7 +87,7 @@ impl<H: HostClient> Person<Open<H>> {
         let open = &self.state;
         let dataset = open.dataset(CONNECTIONS)?;
         let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
-        let connections = self.connections()?;
+        let agreements = self.agreements()?;
         let parse = |record: &Record| -> Option<(Name, Digest, Vec<u8>)> {
             let [party, agreement, signed] = record.value().as_item().as_array()?.exactly()?;
             Some((Name::decode(party)?, Digest::decode(agreement)?, signed.as_bytes()?.to_vec()))
@@ -94,7 +95,7 @@ impl<H: HostClient> Person<Open<H>> {
         let mut receipts = Vec::new();
         for record in shelf.records(dataset)?.iter().filter(|record| record.schema().0 == SCHEMA) {
             let (party, hash, bytes) = parse(record).ok_or(PersonError::Damaged)?;
-            let found = connections.iter().find(|(_, agreement)| agreement.hash() == hash);
+            let found = agreements.iter().find(|(_, agreement)| agreement.hash() == hash);
             let (_, agreement) = found.ok_or(PersonError::Damaged)?;
             let keys = open.side(agreement)?;
             let peer = keys.side(agreement)?.peer_sign_key().clone();

@@ -1,0 +1,10 @@
+//! A connection after first contact: messages while the other side is away, suspension, renewal, end and receipt, with a host
+//! that does as it likes and back-ups that come back.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod hostile;
+#[cfg(all(feature = "http", feature = "http-client"))]
+mod http;
+mod life;
+mod restored;
+mod sides;
