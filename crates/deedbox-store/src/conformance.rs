@@ -7,6 +7,24 @@
 //! let report = conformance::block_on(conformance::run(async || MemoryStorage::new(), &conformance::Options::default()));
 //! assert_eq!(report.failed(), Vec::<String>::new());
 //! ```
+//!
+//! A team that writes a backend of its own runs the same: `make` gives an empty backend each time, and the options say what the
+//! kit can't find out: the folder of the backend's files, searched for removed bytes, and [`Faults`], which cut its connections
+//! and fill its disk. What was skipped, and why, is in [`Report::verdicts`]; a report without skipped checks is the aim.
+//!
+//! ```
+//! # use deedbox_store::{MemoryStorage, conformance};
+//! # let report = conformance::block_on(conformance::run(async || MemoryStorage::new(), &conformance::Options::default()));
+//! for (check, verdict) in report.verdicts() {
+//!     if let conformance::Verdict::Skipped(reason) = verdict {
+//!         println!("{check} was skipped: {reason}");
+//!     }
+//! }
+//! ```
+//!
+//! [`compare`] runs a list of operations that any bytes describe against two backends: with random bytes, or a fuzzer's, and
+//! memory as the model. What the kit can't show: that `Done` survives loss of power (cut it), that the backend keeps its rules
+//! after an upgrade of what lies under it (run the kit again).
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -18,18 +36,52 @@ use std::thread::Thread;
 use crate::{Erasure, Storage};
 
 mod checks;
+mod faults;
 mod ops;
 
 pub use ops::compare;
 
+/// What can go wrong around a backend, made by whoever runs the kit: none of it can be made from inside.
+pub trait Faults: Send + Sync {
+    /// Cuts every connection to where the bytes lie, or kills and restarts the server behind it; `false`: there is none.
+    fn cut(&self) -> bool;
+    /// Makes the device full that the bytes lie on; `false`: that can't be done.
+    fn fill(&self) -> bool;
+    /// The reverse of [`Faults::fill`].
+    fn free(&self);
+}
+
 /// What a kit needs to know of a backend.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
+    /// What may be made to go wrong; without it the checks that need it are skipped.
+    pub faults: Option<Arc<dyn Faults>>,
     /// The folder under which every file of every backend made lies; without it no file is searched.
     pub folder: Option<PathBuf>,
     /// Also 100,000 objects in one dataset.
     pub large: bool,
+    /// How often connections are cut under load.
+    pub rounds: u32,
+}
+
+impl Default for Options {
+    /// No faults, no folder, not large, 6 rounds.
+    fn default() -> Self {
+        Self { faults: None, folder: None, large: false, rounds: 6 }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { faults, folder, large, rounds } = self;
+        f.debug_struct("Options")
+            .field("faults", &faults.is_some())
+            .field("folder", folder)
+            .field("large", large)
+            .field("rounds", rounds)
+            .finish()
+    }
 }
 
 /// What became of one check.
@@ -74,40 +126,47 @@ pub(crate) type Checked = Result<(), String>;
 pub async fn run<B: Storage, M: AsyncFn() -> B>(make: M, options: &Options) -> Report {
     let mut report = Report::default();
     macro_rules! check {
-        ($($name:ident)+) => {$(
+        ($($module:ident::$name:ident)+) => {$(
             // boxed, so that a test thread's stack holds a backend whose futures are large
-            let checked = Box::pin(checks::$name(Arc::new(make().await), options)).await;
+            let checked = Box::pin($module::$name(Arc::new(make().await), options)).await;
             report.note(stringify!($name), checked);
         )+};
     }
     check! {
-        r01_one_of_racing_writers_is_done
-        r01_a_commit_is_whole_or_nothing
-        r02_sequence_numbers_follow
-        r02_replace_exchanges_everything
-        r04_pages_skip_nothing_while_others_write
-        r04_removal_means_resync
-        r05_pages_keep_their_limits
-        r06_mail_is_numbered_without_gaps
-        r06_mail_is_deduplicated
-        r07_stores_do_not_touch
-        r07_unknown_is_not_found
-        r08_totals_are_exact
-        r08_quota_is_kept_in_a_race
-        r09_no_removed_byte_is_left
-        r10_two_shares_at_most
-        aliases_resolve
-        blobs_append_seal_and_read
-        headers_swap_by_version
-        heads_are_kept_to_4096
-        rows_swap_by_version
-        boundaries
-        hostile_values_come_back
-        readers_in_parallel
-        like_memory
+        checks::r01_one_of_racing_writers_is_done
+        checks::r01_a_commit_is_whole_or_nothing
+        checks::r02_sequence_numbers_follow
+        checks::r02_replace_exchanges_everything
+        faults::r03_a_full_disk_changes_nothing
+        faults::r03_cut_connections_lose_nothing_and_do_nothing_twice
+        faults::r03_reads_survive_cut_connections
+        checks::r04_pages_skip_nothing_while_others_write
+        checks::r04_removal_means_resync
+        checks::r05_pages_keep_their_limits
+        checks::r06_mail_is_numbered_without_gaps
+        checks::r06_mail_is_deduplicated
+        checks::r06_mail_lapses_by_its_time
+        checks::r07_stores_do_not_touch
+        checks::r07_unknown_is_not_found
+        checks::r08_totals_are_exact
+        checks::r08_quota_is_kept_in_a_race
+        checks::r09_no_removed_byte_is_left
+        checks::r10_two_shares_at_most
+        checks::aliases_resolve
+        checks::blobs_append_seal_and_read
+        checks::blobs_tell_their_length
+        checks::datasets_are_listed_in_order
+        checks::headers_swap_by_version
+        checks::heads_are_kept_to_4096
+        checks::rows_swap_by_version
+        checks::stores_are_listed_in_order
+        checks::boundaries
+        checks::hostile_values_come_back
+        checks::readers_in_parallel
+        checks::like_memory
     }
     if options.large {
-        check! { r05_the_last_page_of_100000 }
+        check! { checks::r05_the_last_page_of_100000 }
     } else {
         let reason = "option `large` is off";
         report.verdicts.push(("r05_the_last_page_of_100000", Verdict::Skipped(reason)));
@@ -147,7 +206,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Every file under `folder` that holds `needle`.
+/// Every file under `folder` that holds `needle`. A server's own folder has sockets too, and files that come and go.
 fn files_with(folder: &std::path::Path, needle: &[u8]) -> std::io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -156,8 +215,13 @@ fn files_with(folder: &std::path::Path, needle: &[u8]) -> std::io::Result<Vec<Pa
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if std::fs::read(&path)?.windows(needle.len()).any(|window| window == needle) {
-                found.push(path);
+            } else if path.is_file() {
+                match std::fs::read(&path) {
+                    Ok(bytes) if bytes.windows(needle.len()).any(|window| window == needle) => found.push(path),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
     }

@@ -1,13 +1,21 @@
 //! Every backend runs the kit, and answers random operations alike.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use deedbox_store::conformance::{Options, Verdict, compare, run};
 use deedbox_store::{MemoryStorage, SqliteStorage};
 use proptest::prelude::*;
 
+#[path = "postgres/cluster.rs"]
+mod cluster;
 #[path = "postgres/server.rs"]
 mod server;
+
+const FULL: &str = "r03_a_full_disk_changes_nothing";
+const CUT: [&str; 2] = ["r03_cut_connections_lose_nothing_and_do_nothing_twice", "r03_reads_survive_cut_connections"];
+const ERASED: &str = "r09_no_removed_byte_is_left";
+const LARGE: &str = "r05_the_last_page_of_100000";
 
 fn assert_held(report: &deedbox_store::conformance::Report, skipped: &[&str]) {
     assert_eq!(report.failed(), Vec::<String>::new());
@@ -17,44 +25,82 @@ fn assert_held(report: &deedbox_store::conformance::Report, skipped: &[&str]) {
         .filter_map(|(name, verdict)| matches!(verdict, Verdict::Skipped(_)).then_some(*name))
         .collect();
     assert_eq!(names, skipped);
-    assert_eq!(report.verdicts().len(), 25);
+    assert_eq!(report.verdicts().len(), 32);
 }
 
 #[test]
 fn memory_conforms() {
     let report = pollster::block_on(run(async || MemoryStorage::new(), &Options::default()));
-    assert_held(&report, &["r09_no_removed_byte_is_left", "r05_the_last_page_of_100000"]);
+    assert_held(&report, &[FULL, CUT[0], CUT[1], ERASED, LARGE]);
 }
 
 #[test]
 fn sqlite_conforms() {
+    // on a device that can be filled up, where one can be mounted
+    let device = cluster::Device::new().map(Arc::new);
     let folder = tempfile::tempdir().unwrap();
+    let folder = device.as_ref().map_or(folder.path(), |device| device.0.path());
     let count = AtomicU32::new(0);
     let make = async || {
-        let root = folder.path().join(count.fetch_add(1, Ordering::Relaxed).to_string());
+        let root = folder.join(count.fetch_add(1, Ordering::Relaxed).to_string());
         SqliteStorage::open(root.join("stores"), root.join("shares")).unwrap()
     };
     let mut options = Options::default();
-    options.folder = Some(folder.path().to_owned());
+    options.folder = Some(folder.to_owned());
+    options.faults = device.clone().map(|device| device as _);
     let report = pollster::block_on(run(make, &options));
-    assert_held(&report, &["r05_the_last_page_of_100000"]);
+    let full = device.is_none().then_some(FULL);
+    assert_held(&report, &full.into_iter().chain([CUT[0], CUT[1], LARGE]).collect::<Vec<_>>());
 }
 
-/// The same rules, whether the stores lie in one database or in several.
+const TABLES: [&str; 11] =
+    ["name", "store", "header", "head", "heads", "object", "mailbox", "mail", "blob", "blob_part", "small"];
+
+/// Removes every row of every store.
+fn clear(databases: &server::Databases) {
+    let options = databases.options();
+    let stores = options.stores.iter().map(|config| (config, TABLES.as_slice()));
+    for (config, tables) in stores.chain([(&options.shares, ["share"].as_slice())]) {
+        if server::ask(config, "SELECT count(*) FROM pg_namespace WHERE nspname = 'deedbox'") > 0 {
+            server::execute(
+                config,
+                &tables.iter().map(|name| format!("DELETE FROM deedbox.{name}")).collect::<Vec<_>>(),
+            );
+        }
+    }
+}
+
+fn postgres_report(databases: &server::Databases, options: &Options) -> deedbox_store::conformance::Report {
+    let make = async || {
+        clear(databases);
+        databases.open()
+    };
+    pollster::block_on(run(make, options))
+}
+
+/// A server of the test's own is killed, cut off and filled up.
 #[test]
 fn postgres_conforms() {
-    let Some(admin) = server::server() else { return };
-    for stores in [1, 3] {
-        let databases = server::Databases::new(&admin, stores);
-        let make = async || {
-            databases.clear();
-            databases.open()
-        };
-        let mut options = Options::default();
-        options.folder = std::env::var_os("DEEDBOX_POSTGRES_DATA").map(Into::into);
-        let report = pollster::block_on(run(make, &options));
-        assert_held(&report, &["r09_no_removed_byte_is_left", "r05_the_last_page_of_100000"]);
+    let Some(cluster) = cluster::Cluster::new().map(Arc::new) else { return };
+    let databases = server::Databases::with(&cluster.config(), 1, cluster.tablespace());
+    let mut options = Options::default();
+    options.folder = Some(cluster.folder().to_owned());
+    options.faults = Some(Arc::clone(&cluster) as _);
+    if let Some(rounds) = std::env::var("DEEDBOX_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()) {
+        options.rounds = rounds;
     }
+    let report = postgres_report(&databases, &options);
+    let full = cluster.tablespace().is_empty().then_some(FULL);
+    assert_held(&report, &full.into_iter().chain([ERASED, LARGE]).collect::<Vec<_>>());
+}
+
+/// The same rules, when the stores lie in several databases.
+#[test]
+fn postgres_conforms_in_several_databases() {
+    let Some(admin) = server::server() else { return };
+    let databases = server::Databases::new(&admin, 3);
+    let report = postgres_report(&databases, &Options::default());
+    assert_held(&report, &[FULL, CUT[0], CUT[1], ERASED, LARGE]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
     MemoryStorage, Mode, NewStore, Page, Part, Purge, Put, Quota, RowKey, Storage, StorageError, Swap, Table,
 };
 
-type Outcome = Result<Option<&'static str>, String>;
+pub(super) type Outcome = Result<Option<&'static str>, String>;
 
 macro_rules! ensure {
     ($condition:expr, $($text:tt)+) => {
@@ -20,8 +20,10 @@ macro_rules! ensure {
     };
 }
 
+pub(super) use ensure;
+
 /// The value, or a line that says which operation failed how.
-trait Told<T> {
+pub(super) trait Told<T> {
     fn told(self, what: &str) -> Result<T, String>;
 }
 
@@ -46,15 +48,15 @@ fn fails<T>(result: Result<T, StorageError>, code: &str, what: &str) -> Checked 
     }
 }
 
-const S: StoreId = StoreId::from_bytes([0x51; 16]);
+pub(super) const S: StoreId = StoreId::from_bytes([0x51; 16]);
 const T: StoreId = StoreId::from_bytes([0x52; 16]);
-const D: DatasetId = DatasetId::from_bytes([0xd1; 16]);
+pub(super) const D: DatasetId = DatasetId::from_bytes([0xd1; 16]);
 const E: DatasetId = DatasetId::from_bytes([0xd2; 16]);
-const M: MailboxId = MailboxId::from_bytes([0x31; 16]);
-const B: BlobId = BlobId::from_bytes([0xb1; 16]);
-const WHOLE: Limit = Limit { rows: u32::MAX, bytes: u64::MAX };
+pub(super) const M: MailboxId = MailboxId::from_bytes([0x31; 16]);
+pub(super) const B: BlobId = BlobId::from_bytes([0xb1; 16]);
+pub(super) const WHOLE: Limit = Limit { rows: u32::MAX, bytes: u64::MAX };
 
-fn object(n: u64) -> ObjectId {
+pub(super) fn object(n: u64) -> ObjectId {
     let mut id = [0x0b; 16];
     for (to, from) in id.iter_mut().zip(n.to_be_bytes()) {
         *to = from;
@@ -67,7 +69,7 @@ fn seq(n: u64) -> Seq {
 }
 
 /// A hash for the head `n`; backends compare hashes and never compute them.
-fn hash(n: u64) -> HeadHash {
+pub(super) fn hash(n: u64) -> HeadHash {
     let mut out = [0x4a; 32];
     for (to, from) in out.iter_mut().zip(n.to_be_bytes()) {
         *to = from;
@@ -75,27 +77,27 @@ fn hash(n: u64) -> HeadHash {
     HeadHash(out)
 }
 
-fn put(n: u64, at: u64, body: &[u8]) -> Put<'_> {
+pub(super) fn put(n: u64, at: u64, body: &[u8]) -> Put<'_> {
     Put { object: object(n), seq: seq(at), kind: 1, body_hash: hash(n).0, body }
 }
 
-fn next<'a>(dataset: DatasetId, at: u64, puts: &'a [Put<'a>], removes: &'a [ObjectId]) -> Part<'a> {
+pub(super) fn next<'a>(dataset: DatasetId, at: u64, puts: &'a [Put<'a>], removes: &'a [ObjectId]) -> Part<'a> {
     let expect = at.checked_sub(1).filter(|before| *before > 0).map(hash);
     Part { dataset, expect, seq: seq(at), hash: hash(at), head: b"head", mode: Mode::Next, puts, removes }
 }
 
-fn mail(dedupe: u8, body: &[u8]) -> Mail<'_> {
+pub(super) fn mail(dedupe: u8, body: &[u8]) -> Mail<'_> {
     let (at, expires) = (Timestamp::from_secs(1), Timestamp::from_secs(2));
     Mail { mailbox: M, dedupe: [dedupe; 16], at, expires, body }
 }
 
-async fn create<S_: Storage>(storage: &S_, s: StoreId) -> Checked {
+pub(super) async fn create<S_: Storage>(storage: &S_, s: StoreId) -> Checked {
     let quota = Quota::default();
     let new = NewStore { header: b"header", header_version: 1, owner: None, quota: &quota };
     storage.create(s, &new).await.told("create")
 }
 
-async fn commit<S_: Storage>(storage: &S_, s: StoreId, parts: &[Part<'_>], items: &[Mail<'_>]) -> Checked {
+pub(super) async fn commit<S_: Storage>(storage: &S_, s: StoreId, parts: &[Part<'_>], items: &[Mail<'_>]) -> Checked {
     let quota = Quota::default();
     let commit = Commit { parts, mail: items, header: None, quota: &quota };
     match storage.commit(s, &commit).await.told("commit")? {
@@ -723,3 +725,121 @@ pub(super) async fn like_memory<S_: Storage>(storage: Arc<S_>, _: &Options) -> O
         .collect();
     super::compare(&bytes, &MemoryStorage::new(), &*storage).await.map(|()| None)
 }
+
+pub(super) async fn blobs_tell_their_length<S_: Storage>(storage: Arc<S_>, _: &Options) -> Outcome {
+    fails(storage.blob(S, B).await, "NotFound", "a blob of an unknown store")?;
+    create(&*storage, S).await?;
+    create(&*storage, T).await?;
+    let quota = Quota::default();
+    ensure!(storage.blob(S, B).await.told("blob")?.is_none(), "a blob that nobody wrote");
+    // it begins to exist with its first bytes, be they none
+    for (bytes, len) in [(b"".as_slice(), 0), (b"12345", 5), (b"", 5), (b"678", 8)] {
+        let at = storage.blob(S, B).await.told("blob")?.map_or(0, |blob| blob.len);
+        ensure!(storage.blob_append(S, B, at, bytes, &quota).await.told("blob_append")? == len, "the new length");
+        let held = storage.blob(S, B).await.told("blob")?;
+        ensure!(held.is_some_and(|blob| blob.len == len && !blob.sealed), "the blob tells another length");
+    }
+    storage.blob_seal(S, B, 8).await.told("blob_seal")?;
+    ensure!(storage.blob(S, B).await.told("blob")?.is_some_and(|blob| blob.sealed), "the blob is not sealed");
+    ensure!(storage.blob(T, B).await.told("blob")?.is_none(), "a blob of another store");
+    storage.purge(S, Purge::Blob(B)).await.told("purge")?;
+    ensure!(storage.blob(S, B).await.told("blob")?.is_none(), "a purged blob is left");
+    // the same id again begins at nothing, unsealed
+    ensure!(storage.blob_append(S, B, 0, b"x", &quota).await.told("blob_append")? == 1, "a blob after its purge");
+    Ok(None)
+}
+
+pub(super) async fn datasets_are_listed_in_order<S_: Storage>(storage: Arc<S_>, _: &Options) -> Outcome {
+    fails(storage.datasets(S).await, "NotFound", "datasets of an unknown store")?;
+    create(&*storage, S).await?;
+    create(&*storage, T).await?;
+    ensure!(storage.datasets(S).await.told("datasets")?.is_empty(), "a dataset that nobody wrote");
+    let ids = [0xff, 0x00, 0x80, 0x7f].map(|byte| DatasetId::from_bytes([byte; 16]));
+    for d in ids {
+        commit(&*storage, S, &[next(d, 1, &[], &[])], &[]).await?;
+    }
+    commit(&*storage, T, &[next(D, 1, &[], &[])], &[]).await?;
+    let [last, first, high, low] = ids;
+    ensure!(storage.datasets(S).await.told("datasets")? == [first, low, high, last], "not in the order of ids");
+    storage.purge(S, Purge::Dataset(low)).await.told("purge")?;
+    ensure!(storage.datasets(S).await.told("datasets")? == [first, high, last], "a purged dataset is left");
+    ensure!(storage.usage(S).await.told("usage")?.datasets.count == 3, "the totals count otherwise");
+    Ok(None)
+}
+
+pub(super) async fn r06_mail_lapses_by_its_time<S_: Storage>(storage: Arc<S_>, _: &Options) -> Outcome {
+    fails(storage.mail_lapse(S, Timestamp::from_secs(9)).await, "NotFound", "mail of an unknown store")?;
+    create(&*storage, S).await?;
+    create(&*storage, T).await?;
+    let other = MailboxId::from_bytes([0x30; 16]);
+    let item = |mailbox, dedupe: u8, expires, body| Mail {
+        mailbox,
+        dedupe: [dedupe; 16],
+        at: Timestamp::from_secs(1),
+        expires: Timestamp::from_secs(expires),
+        body,
+    };
+    let items = [
+        item(M, 1, 10, b"a".as_slice()),
+        item(M, 2, 11, b"bb"),
+        item(M, 3, 10, b"ccc"),
+        item(other, 1, 5, b"dddd"),
+        item(other, 2, MAX_SEQ, b"for ever"),
+    ];
+    commit(&*storage, S, &[], &items).await?;
+    commit(&*storage, T, &[], &items).await?;
+    let lapse = async |now| storage.mail_lapse(S, Timestamp::from_secs(now)).await.told("mail_lapse");
+    ensure!(lapse(4).await?.is_empty(), "mail lapses before its time");
+    let gone = lapse(10).await?;
+    let gone: Vec<_> = gone.iter().map(|(m, total)| (*m, total.count, total.bytes)).collect();
+    ensure!(gone == [(other, 1, 4), (M, 2, 4)], "other mail lapsed: {gone:?}");
+    ensure!(lapse(10).await?.is_empty(), "mail lapses twice");
+    let left = storage.mail_list(S, M, 0, WHOLE).await.told("mail_list")?;
+    ensure!(left.len() == 1 && left.first().is_some_and(|row| row.n == 2), "other mail is left");
+    let usage = storage.usage(S).await.told("usage")?.mail;
+    ensure!(usage.count == 2 && usage.bytes == 10, "the totals keep lapsed mail");
+    // what lapsed frees its dedupe id and its place, and numbers go on
+    let small = Quota { mailbox_items: 2, ..Quota::default() };
+    let again = [item(M, 1, 20, b"again")];
+    let outcome = storage.commit(S, &Commit { parts: &[], mail: &again, header: None, quota: &small }).await;
+    ensure!(outcome.told("commit")? == CommitOutcome::Done, "a place is not free");
+    let numbers: Vec<_> = storage.mail_list(S, M, 0, WHOLE).await.told("mail_list")?.iter().map(|row| row.n).collect();
+    ensure!(numbers == [2, 4], "numbers do not go on after a lapse");
+    ensure!(lapse(u64::MAX).await?.len() == 2, "mail outlives every time");
+    ensure!(storage.usage(T).await.told("usage")?.mail.count == 5, "the mail of another store lapsed");
+    Ok(None)
+}
+
+pub(super) async fn stores_are_listed_in_order<S_: Storage>(storage: Arc<S_>, _: &Options) -> Outcome {
+    ensure!(storage.stores(None, 10).await.told("stores")?.is_empty(), "a store that nobody made");
+    let ids = [0xff, 0x00, 0x55, 0x56, 0xab, 0x80].map(|byte| StoreId::from_bytes([byte; 16]));
+    for s in ids {
+        create(&*storage, s).await?;
+    }
+    storage.set_alias(S_LOW, StoreName::from_bytes([0x60; 16]), true).await.told("set_alias")?;
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    ensure!(storage.stores(None, u32::MAX).await.told("stores")? == sorted, "not every store, in the order of ids");
+    for limit in [0, 1, 2, 4] {
+        let mut walked: Vec<StoreId> = Vec::new();
+        loop {
+            let page = storage.stores(walked.last().copied(), limit).await.told("stores")?;
+            ensure!(page.len() <= usize::try_from(limit.max(1)).unwrap_or(usize::MAX), "the limit is not kept");
+            if page.is_empty() {
+                break;
+            }
+            walked.extend(page);
+        }
+        ensure!(walked == sorted, "pages of {limit} give other stores");
+    }
+    // an id that is none of them is a place to go on from
+    let between = StoreId::from_bytes([0x60; 16]);
+    let after = storage.stores(Some(between), 1).await.told("stores")?;
+    ensure!(after == [StoreId::from_bytes([0x80; 16])], "`after` has to be a store");
+    storage.purge(StoreId::from_bytes([0x80; 16]), Purge::Store).await.told("purge")?;
+    let after = storage.stores(Some(between), 1).await.told("stores")?;
+    ensure!(after == [StoreId::from_bytes([0xab; 16])], "a purged store is listed");
+    Ok(None)
+}
+
+const S_LOW: StoreId = StoreId::from_bytes([0x00; 16]);

@@ -92,7 +92,7 @@ pub async fn compare<A: Storage, B: Storage>(bytes: &[u8], a: &A, b: &B) -> Resu
         let m = MailboxId::from_bytes(bytes.id(2));
         let blob = BlobId::from_bytes(bytes.id(2));
         let limit = Limit { rows: u32::from(bytes.below(5)), bytes: u64::from(bytes.byte()) };
-        match bytes.below(24) {
+        match bytes.below(28) {
             0 => {
                 let (header, quota, owner) = (bytes.body(), bytes.quota(), bytes.body());
                 let owner = Some((RowKey(bytes.id(3)), owner.as_slice()));
@@ -196,6 +196,21 @@ pub async fn compare<A: Storage, B: Storage>(bytes: &[u8], a: &A, b: &B) -> Resu
                     _ => Purge::Objects(d, &objects),
                 };
                 purge(a, b, s, what).await?;
+            }
+            18 => {
+                both!(blob(s, blob));
+            }
+            19 => {
+                both!(datasets(s));
+            }
+            20 => {
+                let now = Timestamp::from_secs(u64::from(bytes.byte()));
+                both!(mail_lapse(s, now));
+                both!(mail_list(s, m, 0, limit));
+            }
+            21 => {
+                let after = Some(store(bytes.below(3))).filter(|_| bytes.below(2) == 0);
+                both!(stores(after, limit.rows));
             }
             _ => {
                 let head = a.get(s, d, &[]).await.ok().map(|snapshot| snapshot.head);

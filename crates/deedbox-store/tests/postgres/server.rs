@@ -60,10 +60,15 @@ pub(crate) struct Databases {
 impl Databases {
     /// So many databases for stores, and one for shares.
     pub(crate) fn new(admin: &Config, stores: usize) -> Self {
+        Self::with(admin, stores, "")
+    }
+
+    /// The same, with more words for each `CREATE DATABASE`.
+    pub(crate) fn with(admin: &Config, stores: usize, words: &str) -> Self {
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = |which: usize| format!("deedbox_test_{}_{n}_{which}", std::process::id());
         let names: Vec<_> = (0..=stores).map(name).collect();
-        let statements: Vec<_> = names.iter().map(|name| format!("CREATE DATABASE {name}")).collect();
+        let statements: Vec<_> = names.iter().map(|name| format!("CREATE DATABASE {name}{words}")).collect();
         execute(admin, &statements);
         Self { admin: admin.clone(), names }
     }
@@ -85,22 +90,7 @@ impl Databases {
     pub(crate) fn open(&self) -> PostgresStorage {
         pollster::block_on(PostgresStorage::open(self.options(), NoTls)).unwrap()
     }
-
-    /// Removes every row of every store.
-    pub(crate) fn clear(&self) {
-        let last = self.names.len() - 1;
-        for which in 0..=last {
-            let config = self.config(which);
-            let tables: &[&str] = if which == last { &["share"] } else { &TABLES };
-            if ask(&config, "SELECT count(*) FROM pg_namespace WHERE nspname = 'deedbox'") > 0 {
-                execute(&config, &tables.iter().map(|name| format!("DELETE FROM deedbox.{name}")).collect::<Vec<_>>());
-            }
-        }
-    }
 }
-
-const TABLES: [&str; 11] =
-    ["name", "store", "header", "head", "heads", "object", "mailbox", "mail", "blob", "blob_part", "small"];
 
 impl Drop for Databases {
     fn drop(&mut self) {
