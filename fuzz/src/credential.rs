@@ -130,14 +130,24 @@ fn fill(bytes: &[u8], digests: &[[u8; 32]]) -> Vec<u8> {
     filled
 }
 
-/// The engine and the naive assembler come to one result.
+/// The engine and the naive assembler come to one result; the order of disclosures doesn't change it, nor the fault that is told.
 pub fn credential_disclosures(data: &[u8]) {
     let Some((payload, disclosures)) = cut(data) else { return };
-    let disclosures: Vec<&[u8]> = disclosures.iter().map(Vec::as_slice).collect();
-    assert_eq!(assemble(&payload, &disclosures).ok(), naive_assemble(&payload, &disclosures));
+    let mut disclosures: Vec<&[u8]> = disclosures.iter().map(Vec::as_slice).collect();
+    let verdict =
+        |disclosures: &[&[u8]]| assemble(&payload, disclosures).map_err(|error| (error.stage(), error.code()));
+    let result = verdict(&disclosures);
+    assert_eq!(result.clone().ok(), naive_assemble(&payload, &disclosures));
+    disclosures.reverse();
+    assert_eq!(verdict(&disclosures), result);
+    if let Some(last) = disclosures.len().checked_sub(1) {
+        disclosures.rotate_left(last / 2);
+        assert_eq!(verdict(&disclosures), result);
+    }
 }
 
-/// A token mutated inside and signed again by issuer and holder: what is accepted is what the naive assembler makes of it.
+/// A token mutated inside and signed again by issuer and holder: what is accepted is what the naive assembler makes of it, so each
+/// claim in it was the issuer's; a second look says the same.
 pub fn credential_resigned(data: &[u8]) {
     let Some((more, disclosures)) = cut(data) else { return };
     let Ok(more) = read(&more, Order::Any, &Limits::new(1 << 16)) else { return };
@@ -211,7 +221,11 @@ pub fn credential_resigned(data: &[u8]) {
         });
     });
     let kbt = raw_sign1(&FIXTURE.holder, header.as_slice(), &[0xa0], binding.as_slice());
-    if let Ok(shown) = verifier(&FIXTURE.trust).verify(&kbt, challenge(), NOW) {
+    let verify = || verifier(&FIXTURE.trust).verify(&kbt, challenge(), NOW);
+    let again = verify().map(|shown| claims(&shown).as_bytes().to_vec()).map_err(|error| error.code());
+    let shown = verify();
+    assert_eq!(again, shown.as_ref().map(|shown| claims(shown).as_bytes().to_vec()).map_err(|error| error.code()));
+    if let Ok(shown) = shown {
         let disclosures: Vec<&[u8]> = disclosures.iter().map(Vec::as_slice).collect();
         let naive = naive_assemble(payload.as_slice(), &disclosures);
         assert_eq!(naive.as_deref(), Some(claims(&shown).as_bytes()));
@@ -333,7 +347,8 @@ pub fn credential_trust_list(data: &[u8]) {
     }
 }
 
-/// A query is written as it was read, and what it selects answers it after verification.
+/// A query is written as it was read, and what it selects answers it after verification. Nothing else is in what is shown: of
+/// hidden claims neither value nor name.
 pub fn credential_query(data: &[u8]) {
     static HELD: LazyLock<HeldCredential> = LazyLock::new(|| {
         let address = ClaimMap::new().redactable("city", "Bern").redactable("street", "Row 1");
@@ -361,6 +376,13 @@ pub fn credential_query(data: &[u8]) {
     let shown = HELD.present(&selection, &audience, &Nonce::try_new(&NONCE).unwrap(), &FIXTURE.holder, NOW).unwrap();
     let accepted = verifier(&FIXTURE.trust).verify(&shown, challenge(), NOW).unwrap().accept_unlisted().unwrap();
     accepted.answers(&query).unwrap();
+    for told in
+        ["1990-05-17", "birth_date", "age_over_18", "age_over_65", "Bern", "city", "Row 1", "street", "deep", "ABCD"]
+    {
+        let holds = |bytes: &[u8]| bytes.windows(told.len()).any(|part| part == told.as_bytes());
+        // The query's own texts are not shown, so what is there is the credential's.
+        assert_eq!(holds(&shown), holds(selection.revealed().as_bytes()), "{told}");
+    }
     assert_eq!(accepted.claims(), selection.revealed());
     assert_eq!(accepted.disclosed_paths().len(), selection.disclosed());
 }

@@ -16,7 +16,7 @@ use crate::{
     profile,
     status::StatusSource,
     trust::TrustStore,
-    verify::{Audience, Clock, Nonce, SdCwt, assemble, check_length},
+    verify::{Audience, Clock, Nonce, SdCwt, assemble},
 };
 
 /// What a holder wants of a credential before taking it.
@@ -121,7 +121,6 @@ impl HeldCredential {
         policy: &AcceptPolicy,
         verify: impl FnOnce(&SdCwt<'_>, &dyn Fn() -> Result<VerifyKey, VerifyError>) -> Result<VerifyKey, VerifyError>,
     ) -> Result<Self, VerifyError> {
-        check_length(bytes)?;
         let token = SdCwt::parse(bytes)?;
         let holder_key = verify(&token, &|| token.holder_key())?;
         let SdCwt { envelope, registered, tree, sd_claims, .. } = token;

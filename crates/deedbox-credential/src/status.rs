@@ -110,10 +110,10 @@ impl Entries {
         bytes.saturating_mul(u64::from(8 / self.bits.bits()))
     }
 
-    /// The byte of entry `idx`, and by how much it is shifted there.
+    /// The byte of entry `idx`, which may be beyond the list, and by how much it is shifted there.
     fn place(&self, idx: u64) -> Option<(usize, u8)> {
         let per_byte = 8 / self.bits.bits();
-        let byte = usize::try_from(idx / u64::from(per_byte)).ok().filter(|byte| *byte < self.bytes.len())?;
+        let byte = usize::try_from(idx / u64::from(per_byte)).ok()?;
         let within = u8::try_from(idx % u64::from(per_byte)).ok()?;
         Some((byte, within * self.bits.bits()))
     }

@@ -14,7 +14,7 @@ use crate::{
     disclosure::{Assembled, Joined, Markers, Paths, Tree, check_tree},
     envelope::Envelope,
     error::{
-        BindingError, ClaimsError, HeaderError, Limit, PolicyError, PresentError, SignedBy, StatusError, TimeError,
+        BindingError, ClaimsError, HeaderError, PolicyError, PresentError, SignedBy, StatusError, TimeError,
         VerifyError,
     },
     profile,
@@ -473,7 +473,6 @@ struct Bound {
 
 impl<'a> KeyBinding<'a> {
     fn parse(bytes: &'a [u8]) -> Result<Self, VerifyError> {
-        check_length(bytes)?;
         let envelope = Envelope::parse(bytes, profile::UNDERSTOOD_KBT, profile::MAX_TOKEN)?;
         envelope.algorithm()?;
         let typ = envelope.protected(profile::TYP).ok_or(HeaderError::Typ)?;
@@ -681,13 +680,6 @@ fn check_rules(rules: &[Rule]) -> Result<(), TimeError> {
         if !good {
             return Err(TimeError::Inconsistent(*number));
         }
-    }
-    Ok(())
-}
-
-pub(crate) fn check_length(bytes: &[u8]) -> Result<(), VerifyError> {
-    if bytes.len() > profile::MAX_TOKEN {
-        return Err(VerifyError::Limit { what: Limit::Bytes, max: profile::MAX_TOKEN });
     }
     Ok(())
 }

@@ -202,6 +202,35 @@ fn only_the_bound_key_may_sign_the_binding() {
 }
 
 #[test]
+fn a_token_has_at_most_262_144_bytes() {
+    let mut fixture = Fixture::new();
+    let token = fixture.issue(Fixture::claims());
+    let padded = |len: usize| {
+        let ([protected, _, payload, signature], disclosures) = take_apart(&token);
+        let unprotected = |filler: usize| {
+            map(|map| {
+                map.int(17, |w| {
+                    w.array(disclosures.len());
+                    disclosures.iter().for_each(|disclosure| unit(w.bytes(disclosure)));
+                });
+                map.int(99, |w| unit(w.bytes(&vec![0; filler])));
+            })
+        };
+        let whole = |filler: usize| test_util::raw_sign1_with(&protected, &unprotected(filler), &payload, &signature);
+        let filler = 200_000 + len - whole(200_000).len();
+        let padded = whole(filler);
+        assert_eq!(padded.len(), len);
+        padded
+    };
+    assert_eq!(stage(fixture.accept(&padded(262_144))), "ok");
+    assert_eq!(stage(fixture.accept(&padded(262_145))), "limit: Limit.Bytes");
+    assert_eq!(stage(fixture.verify(&vec![0; 262_145])), "limit: Limit.Bytes");
+    let room = 262_144 - (fixture.bind(&padded(262_000)).len() - 262_000);
+    assert_eq!(stage(fixture.verify(&fixture.bind(&padded(room)))), "ok");
+    assert_eq!(stage(fixture.verify(&fixture.bind(&padded(room + 1)))), "limit: Limit.Bytes");
+}
+
+#[test]
 fn one_kind_of_token_is_not_another() {
     let mut fixture = Fixture::new();
     let held = fixture.held();

@@ -298,6 +298,10 @@ fn staleness_at_one_second() {
     let (list, reference) = (listing.list(), listing.reference.clone());
     let at = |secs: u64| Timestamp::from_secs(received + secs);
     assert!(!list.is_stale(at(100)) && list.is_stale(at(101)));
+    listing.builder = listing.builder.ttl(5000);
+    let short = listing.list();
+    assert!(!short.is_stale(at(1059)) && short.is_stale(at(1060)));
+    listing.builder = listing.builder.lifetime(1000).ttl(100);
     assert_eq!(code(listing.shown(Some(&reference)).accept_listed(&list, at(100))), "ok");
     assert_eq!(code(listing.shown(Some(&reference)).accept_listed(&list, at(101))), "Time.Stale");
 }
@@ -331,8 +335,26 @@ fn entries_need_their_bits_and_their_place() {
     assert_eq!(StatusListBuilder::with_entries(URI, StatusBits::One, 9).len(), 16);
     assert_eq!(StatusListBuilder::with_entries(URI, StatusBits::Eight, u64::MAX).len(), 16 << 20);
     assert!(StatusListBuilder::with_entries(URI, StatusBits::One, 0).is_empty());
+    assert!(!StatusListBuilder::with_entries(URI, StatusBits::One, 1).is_empty());
     let long = vec![0; (16 << 20) + 1];
+    assert_eq!(StatusListBuilder::restore(URI, StatusBits::One, &long[1..]).unwrap().len(), 1 << 27);
     assert_eq!(StatusListBuilder::restore(URI, StatusBits::One, &long).unwrap_err(), StatusListError::State);
+    assert_eq!(StatusAllocator::restore(URI, 1 << 27, &long[1..]).unwrap().free(), 1 << 27);
+    assert_eq!(StatusAllocator::restore(URI, (1 << 27) + 8, &long).unwrap_err(), StatusListError::State);
+}
+
+#[test]
+fn a_list_that_no_reader_would_take_is_not_published() {
+    let listing = Listing::new();
+    let mut noise = vec![0; (4 << 20) + 1000];
+    rand_core::Rng::fill_bytes(&mut SeededRng::new(1), &mut noise);
+    let publish = |entries: &[u8]| {
+        let builder = StatusListBuilder::restore(URI, StatusBits::Eight, entries).unwrap();
+        builder.publish(&listing.status_signer, listing.now())
+    };
+    assert_eq!(publish(&noise), Err(IssueError::TooLong));
+    let token = publish(&noise[3000..]).unwrap();
+    assert_eq!(listing.verify(&token, listing.now()).unwrap().status(0), Some(noise[3000].into()));
 }
 
 #[test]
@@ -370,8 +392,14 @@ fn each_index_is_given_once_and_at_random() {
 fn a_debug_shows_no_entry_and_no_place() {
     let listing = Listing::new();
     let allocator = StatusAllocator::new(URI, 100);
-    let text = format!("{:?} {:?} {:?} {allocator:?}", listing.list(), listing.source(), listing.builder);
-    assert!(!text.contains("status.test") && !text.contains("issuer.test"), "{text}");
+    let prepared = listing.builder.prepare(listing.status_signer.public(), listing.now()).unwrap();
+    let text = format!("{:?} {:?} {:?} {allocator:?} {prepared:?}", listing.list(), listing.source(), listing.builder);
+    assert_eq!(
+        text,
+        "StatusList { entries: 1000, .. } StatusSource { .. } StatusListBuilder { entries: 1000, .. } \
+         StatusAllocator { free: 100, .. } PreparedStatusList { .. }"
+    );
+    assert_eq!((listing.source().issuer(), listing.source().uri()), (ISS, URI));
 }
 
 proptest! {
@@ -390,6 +418,9 @@ proptest! {
         let mut listing = Listing::new();
         listing.builder = StatusListBuilder::with_entries(URI, bits, u64::try_from(values.len()).unwrap());
         for (value, idx) in values.iter().zip(0..) {
+            // What stood there doesn't matter, but for a revocation, nor do its neighbours.
+            let before = if mask == 1 { 0 } else { mask ^ 1 };
+            listing.builder.set(idx, before.into()).unwrap();
             listing.builder.set(idx, (value & mask).into()).unwrap();
         }
         let list = listing.list();

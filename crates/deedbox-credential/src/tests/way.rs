@@ -133,6 +133,7 @@ fn peeking_tells_what_is_needed_to_fetch() {
     assert_eq!(hint.unverified_kid(), Some(&fixture.issuer.public().thumbprint().as_bytes()[..]));
     assert_eq!(hint.unverified_vct(), Some(&LICENCE));
     assert_eq!(hint.unverified_status(), Some(&status));
+    assert_eq!(hint.unverified_source(), Some(StatusSource::new(ISS, &status)));
 }
 
 #[test]
