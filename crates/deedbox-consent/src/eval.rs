@@ -119,9 +119,17 @@ impl Evaluator {
     /// # Errors
     /// What [`Policy::apply`] answers.
     pub fn with(&self, change: impl Into<Change>) -> Result<Self, RuleError> {
+        self.with_by(change, &Maker::Person)
+    }
+
+    /// An evaluator with `change` made by `maker`.
+    ///
+    /// # Errors
+    /// What [`Policy::apply`] answers.
+    pub fn with_by(&self, change: impl Into<Change>, maker: &Maker) -> Result<Self, RuleError> {
         let change = change.into();
         let mut policy = (*self.policy).clone();
-        policy.apply(change.clone(), &Maker::Person)?;
+        policy.apply(change.clone(), maker)?;
         let index = self.index.with(&self.policy, &policy, &change);
         Ok(Self { policy: Arc::new(policy), index })
     }

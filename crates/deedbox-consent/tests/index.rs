@@ -10,6 +10,7 @@ use deedbox_consent::{
     test_util::{Draw, FIELDS, PARTIES, alone, at, name, reach},
 };
 use deedbox_model::Name;
+use deedbox_testkit::rng::SeededRng;
 use proptest::{collection::vec, prelude::*};
 
 fn policies() -> impl Strategy<Value = Policy> {
@@ -23,11 +24,6 @@ fn questions() -> impl Strategy<Value = (Ask, HostFacts)> {
     })
 }
 
-/// How many cases a property of single decisions is tried on.
-fn thousands() -> ProptestConfig {
-    ProptestConfig::with_cases(ProptestConfig::default().cases * 32)
-}
-
 fn asking(ask: &Ask, fields: AskedFields) -> Ask {
     let mut ask = ask.clone();
     ask.fields = Some(fields);
@@ -35,8 +31,6 @@ fn asking(ask: &Ask, fields: AskedFields) -> Ask {
 }
 
 proptest! {
-    #![proptest_config(thousands())]
-
     #[test]
     fn it_decides_as_the_reference(policy in policies(), (ask, host) in questions()) {
         let expected = reference::decide(&policy, &ask, &host);
@@ -160,6 +154,28 @@ fn pairs(reach: &BTreeSet<[Name; 3]>) -> BTreeSet<(Name, Name)> {
 
 fn flat(map: &BTreeMap<Name, BTreeSet<Name>>) -> BTreeSet<(Name, Name)> {
     map.iter().flat_map(|(party, fields)| fields.iter().map(|field| (party.clone(), field.clone()))).collect()
+}
+
+/// As many requests as `DEEDBOX_REQUESTS` says, 2,000 if it says nothing, 20 of each policy.
+#[test]
+fn many_requests_are_decided_as_the_reference_decides_them() {
+    let count = std::env::var("DEEDBOX_REQUESTS").map_or(2_000, |count| count.parse().unwrap());
+    let mut rng = SeededRng::new(11);
+    let (mut bytes, mut permits) = ([0; 360 + 20 * 48], 0);
+    for _ in 0..usize::div_ceil(count, 20) {
+        rng.fill_bytes(&mut bytes);
+        let (rules, questions) = bytes.split_at(360);
+        let policy = Draw::new(rules).policy();
+        let evaluator = policy.compile().unwrap();
+        for question in questions.chunks(48) {
+            let mut draw = Draw::new(question);
+            let (ask, host) = if draw.below(8) == 0 { (draw.ask(), draw.host()) } else { draw.question() };
+            let decision = evaluator.decide(&ask, &host);
+            assert_eq!(decision, reference::decide(&policy, &ask, &host), "{policy:?} {ask:?} {host:?}");
+            permits += usize::from(matches!(decision, Decision::Permit(_)));
+        }
+    }
+    assert!(permits * 50 > count, "{permits} permits of {count}");
 }
 
 /// Two of everything: parties, purposes one below the other, fields one below a category, actions, ranks.

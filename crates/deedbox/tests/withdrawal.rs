@@ -1,4 +1,4 @@
-//! What the rules take away is taken back at the host, and what may be asked once is answered once.
+//! What the rules take away is taken back at the host, whoever made the rule; and what may be asked once is answered once.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use deedbox::{
         audit::{EntryKind, Log, Row},
         connect::{Invitation, Link, Offer, Wish},
         consent::{
-            Action, Actions, Ask, Basis, Change, Decision, PartyKind, Permission, Prohibition, Rank, Reason,
+            Action, Actions, Ask, Basis, Change, Decision, Mandate, PartyKind, Permission, Prohibition, Rank, Reason,
             ReceiptKind, Regime, Selector, Sensitivity, To, Vocabulary,
         },
         cose::sha256,
@@ -230,6 +230,54 @@ fn a_refusal_takes_back_what_it_is_about_and_nothing_beside_it() {
         let applied = person.apply(Change::Lift(name("seal"))).await.unwrap();
         assert_eq!((applied.impact.gained.len(), applied.revoked.len()), (1, 0));
         assert_eq!(person.grants().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn an_agent_rules_under_its_mandate_and_not_beside_it() {
+    block_on(async {
+        let (mut person, ..) = filled().await;
+        let (clinic, charity) = (
+            Provider::generate("https://clinic.example").unwrap(),
+            Provider::generate("https://charity.example").unwrap(),
+        );
+        let (at_clinic, _) = connect(&mut person, &clinic, "clinic").await;
+        let (mut at_charity, mut charity_side) = connect(&mut person, &charity, "charity").await;
+        person.apply(permission("care", "clinic", "care", &[Action::Read])).await.unwrap();
+        let health = Shared::Dataset { title: "health", write: false };
+        let (granted, _) = person.grant(&at_clinic, health, later()).await.unwrap();
+        let refusal = Prohibition::new(name("refusal"), To::Party(name("clinic"))).mandate(name("advice"));
+
+        // Without a mandate, and under one of somebody else: nothing changes.
+        let message = charity.rule(&mut charity_side, refusal.clone()).unwrap();
+        assert_eq!(person.ruled(&mut at_charity, &message).await.unwrap_err().code(), "Rule.UnknownId");
+        let mandate = |id: &str, agent: &str| {
+            Mandate::new(name(id), name(agent), Rank::PERSON).between(Timestamp::from_secs(0), later())
+        };
+        person.apply(mandate("other", "clinic")).await.unwrap();
+        person.apply(mandate("advice", "charity")).await.unwrap();
+        let foreign = Prohibition::new(name("foreign"), To::Party(name("clinic"))).mandate(name("other"));
+        let message = charity.rule(&mut charity_side, foreign).unwrap();
+        assert_eq!(person.ruled(&mut at_charity, &message).await.unwrap_err().code(), "Rule.NotYours");
+        let message = charity.rule(&mut charity_side, Change::Withdraw(name("care"))).unwrap();
+        assert_eq!(person.ruled(&mut at_charity, &message).await.unwrap_err().code(), "Rule.NotYours");
+        assert_eq!(person.grants().unwrap().len(), 1);
+
+        // Under its own: what it refuses is taken back, and the log says who did it.
+        let message = charity.rule(&mut charity_side, refusal).unwrap();
+        let applied = person.ruled(&mut at_charity, &message).await.unwrap();
+        assert_eq!((applied.revoked, applied.impact.erase.len()), (vec![granted], 1));
+        let made = person.log().rows().iter().rev().find_map(|row| match row {
+            Row::Kept(entry) if entry.entry().party.as_deref() == Some("charity") => Some(entry.entry()),
+            _ => None,
+        });
+        assert_eq!(made.unwrap().determining, ["refusal"]);
+        assert!(made.unwrap().receipt.is_some());
+        // The mandate ends, the refusal stays.
+        let message = charity.rule(&mut charity_side, Change::EndMandate(name("advice"))).unwrap();
+        assert_eq!(person.ruled(&mut at_charity, &message).await.unwrap().impact.gained.len(), 0);
+        let again = charity.rule(&mut charity_side, Change::EndMandate(name("advice"))).unwrap();
+        assert_eq!(person.ruled(&mut at_charity, &again).await.unwrap_err().code(), "Rule.WrongStatus");
     });
 }
 

@@ -5,11 +5,17 @@ use std::{
 
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_consent::{Action, At, Change, Impact, Maker, Policy, Sensitivity, VocabularyBuilder};
-use deedbox_model::Name;
-use deedbox_record::{GrantId, Granularity};
+use deedbox_cose::sha256;
+use deedbox_model::{Digest, Name};
+use deedbox_record::{GrantId, Granularity, VerifiedAgreement as _};
 
-use super::{Open, Person, Rules};
-use crate::{client::HostClient, error::PersonError, exchange::Handover, system};
+use super::{Channel, Open, Person, Rules};
+use crate::{
+    client::HostClient,
+    error::PersonError,
+    exchange::{Handover, RULE, SignedRule},
+    system,
+};
 
 /// What a change of the rules did, and what is left to say to others.
 #[non_exhaustive]
@@ -106,7 +112,32 @@ impl<H: HostClient> Person<Open<H>> {
     /// # Errors
     /// [`PersonError::Rule`]; [`PersonError::Conflict`] when another device wrote meanwhile. The rules are then as they were.
     pub async fn apply(&mut self, rule: impl Into<Change>) -> Result<Applied, PersonError> {
-        let (rule, now) = (rule.into(), system::now());
+        let entry = Entry::new(system::now(), EntryKind::Rule, None, self.state.policy_digest());
+        self.carry_out(rule.into(), &Maker::Person, entry).await
+    }
+
+    /// Takes a rule that the other side of a channel made or changed under a mandate of theirs, as [`Person::apply`] does with
+    /// the person's own. The log names who made it, and the digest of what they signed.
+    ///
+    /// # Errors
+    /// [`PersonError::Rule`]: `NotYours` when no mandate of theirs allows it, or what else is wrong with it;
+    /// [`PersonError::Unexpected`] for what they did not sign under this agreement; as [`Person::apply`] otherwise.
+    pub async fn ruled(&mut self, channel: &mut Channel, record: &[u8]) -> Result<Applied, PersonError> {
+        let bytes = channel.receive(record, RULE)?;
+        let keys = self.state.side(&channel.agreement)?;
+        let peer = keys.side(&channel.agreement)?.peer_sign_key().clone();
+        let rule = SignedRule::verify(&bytes, &peer).map_err(|_| PersonError::Unexpected)?;
+        if *rule.agreement() != channel.agreement.hash() {
+            return Err(PersonError::Unexpected);
+        }
+        let party = channel.party.as_str();
+        let mut entry = Entry::new(system::now(), EntryKind::Rule, Some(party), self.state.policy_digest());
+        entry.receipt = Some(Digest::from_bytes(sha256(&bytes)));
+        self.carry_out(rule.change().clone(), &Maker::Agent(channel.party.clone()), entry).await
+    }
+
+    async fn carry_out(&mut self, rule: Change, maker: &Maker, mut entry: Entry) -> Result<Applied, PersonError> {
+        let now = entry.time;
         let open = &mut self.state;
         let named = match &rule {
             Change::AddPermission(permission) => Some(permission.id.clone()),
@@ -115,11 +146,11 @@ impl<H: HostClient> Person<Open<H>> {
             _ => None,
         };
         let before = &open.rules.evaluator;
-        let rules = Rules::of(before.with(rule.clone())?);
+        let rules = Rules::of(before.with_by(rule.clone(), maker)?);
         let impact = before.impact(rule.clone(), At::reading(now))?;
         let writing = before.impact(rule, At { action: Action::Write, ..At::reading(now) })?;
         let revoked = open.grants_without(&impact.erase, &writing.erase)?;
-        let mut entry = Entry::new(now, EntryKind::Rule, None, rules.digest);
+        entry.policy = rules.digest;
         entry.determining = named.iter().map(|id| id.as_str().to_owned()).collect();
         let mut change = open.change();
         change.log(entry);
