@@ -2,7 +2,9 @@
 //! likes.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod exhaustive;
 mod first_contact;
+mod host;
 mod lifecycle;
 mod met;
 mod sealed;
