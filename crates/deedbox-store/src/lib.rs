@@ -37,6 +37,7 @@
 //!   databases, each store's rows under its id.
 //! - The trait's futures need no runtime of the caller's. Memory and SQLite block the thread they are awaited on, and are
 //!   ready when first polled; PostgreSQL waits without blocking, on threads of its own.
+//! - [`move_store`] takes a store from one backend to another, and holds the copy against the source before that goes.
 //! - A store begins with [`Storage::create`], changes by [`Storage::commit`] (compare-and-swap on the head's hash), and
 //!   ends with [`Storage::purge`].
 //!
@@ -89,6 +90,7 @@ mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod storage;
+mod transfer;
 mod types;
 
 pub use error::StorageError;
@@ -98,6 +100,7 @@ pub use postgres::{PostgresOptions, PostgresStorage};
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteStorage;
 pub use storage::{DynStorage, Storage};
+pub use transfer::{Arrival, DatasetRow, Inventory, MoveError, Moved, Transfer, copy_store, move_store, same_store};
 pub use types::{
     BLOB_PART, BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadHash, HeadRow, HeaderSwap, Index, IndexRow,
     KEPT_HEADS, Limit, MAX_SEQ, Mail, MailRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Put, Quota,

@@ -9,6 +9,7 @@ use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreN
 use crate::error::StorageError;
 use crate::rules::{check_commit, check_mailbox, check_quota, check_step, len};
 use crate::storage::{Blocking, storage_from_blocking};
+use crate::transfer::{Arrival, DatasetRow, Inventory, Transfer};
 use crate::types::{
     BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, IndexRow, KEPT_HEADS, Limit, MAX_SEQ,
     MailRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage,
@@ -24,6 +25,8 @@ pub struct MemoryStorage {
 #[derive(Default)]
 struct All {
     stores: BTreeMap<StoreId, Store>,
+    /// Stores that are being taken in.
+    arriving: BTreeMap<StoreId, Store>,
     aliases: BTreeMap<StoreName, StoreId>,
     shares: BTreeMap<(StoreId, u32), [u8; 32]>,
 }
@@ -96,6 +99,74 @@ impl All {
 }
 
 impl Store {
+    fn new(header: Versioned<Vec<u8>>) -> Self {
+        Self {
+            header,
+            usage: Usage::default(),
+            datasets: BTreeMap::new(),
+            mailboxes: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            rows: BTreeMap::new(),
+        }
+    }
+
+    fn take_in(&mut self, step: Arrival<'_>) {
+        match step {
+            Arrival::Rows(table, rows) => {
+                self.rows.extend(rows.iter().map(|(key, row)| ((table, *key), row.clone())));
+            }
+            Arrival::Dataset(row) => {
+                let dataset = self.datasets.entry(row.dataset).or_default();
+                dataset.seq = row.seq.get();
+                dataset.compacted = row.compacted;
+            }
+            Arrival::Heads(d, heads) => {
+                let rows = heads.iter().map(|head| (head.seq.get(), head.clone()));
+                self.datasets.entry(d).or_default().heads.extend(rows);
+            }
+            Arrival::Objects(d, objects) => {
+                let dataset = self.datasets.entry(d).or_default();
+                for row in objects {
+                    dataset.by_seq.insert((row.seq.get(), row.object));
+                    dataset.objects.insert(row.object, row.clone());
+                }
+            }
+            Arrival::Mailbox(m, last) => self.mailboxes.entry(m).or_default().last = last,
+            Arrival::Mail(m, items) => {
+                let mailbox = self.mailboxes.entry(m).or_default();
+                for row in items {
+                    mailbox.held.add(1, len(&row.body));
+                    mailbox.dedupe.insert(row.dedupe);
+                    mailbox.items.insert(row.n, row.clone());
+                }
+            }
+            Arrival::Blob(b, row) => self.blobs.entry(b).or_default().sealed = row.sealed,
+            Arrival::BlobPart(b, _, bytes) => self.blobs.entry(b).or_default().body.extend_from_slice(bytes),
+            Arrival::Abandon | Arrival::Begin(_) | Arrival::End => {}
+        }
+    }
+
+    /// Counts everything anew.
+    fn count(&mut self) {
+        let mut usage = Usage { header: Total { count: 1, bytes: len(&self.header.value) }, ..Usage::default() };
+        for dataset in self.datasets.values() {
+            usage.datasets.add(1, dataset.heads.values().map(|head| len(&head.body)).sum());
+            for row in dataset.objects.values() {
+                usage.objects.add(1, len(&row.body));
+            }
+        }
+        for mailbox in self.mailboxes.values() {
+            usage.mail.add(mailbox.held.count, mailbox.held.bytes);
+        }
+        for blob in self.blobs.values() {
+            usage.blobs.add(1, len(&blob.body));
+        }
+        for row in self.rows.values() {
+            usage.rows.add(1, len(&row.value));
+        }
+        self.usage = usage;
+    }
+
     fn dataset(&self, d: DatasetId) -> Result<(&Dataset, &HeadRow), StorageError> {
         let dataset = self.datasets.get(&d).ok_or(StorageError::NotFound)?;
         let head = dataset.heads.get(&dataset.seq).ok_or(StorageError::Corrupt)?;
@@ -219,15 +290,9 @@ impl Blocking for MemoryStorage {
             rows.insert((Table::Capabilities, key), Versioned { version: 1, value: value.to_vec() });
         }
         check_quota(&Usage::default(), &usage, new.quota)?;
-        let store = Store {
-            header: Versioned { version: new.header_version, value: new.header.to_vec() },
-            usage,
-            datasets: BTreeMap::new(),
-            mailboxes: BTreeMap::new(),
-            blobs: BTreeMap::new(),
-            rows,
-        };
-        all.stores.insert(s, store);
+        let header = Versioned { version: new.header_version, value: new.header.to_vec() };
+        all.arriving.remove(&s);
+        all.stores.insert(s, Store { usage, rows, ..Store::new(header) });
         Ok(())
     }
 
@@ -569,6 +634,52 @@ impl Blocking for MemoryStorage {
 
     fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {
         Ok(self.all().store(s)?.usage)
+    }
+}
+
+impl Transfer for MemoryStorage {
+    async fn inventory(&self, s: StoreId) -> Result<Inventory, StorageError> {
+        let all = self.all();
+        let store = all.store(s)?;
+        let mut datasets = Vec::new();
+        for (id, dataset) in &store.datasets {
+            let head = dataset.heads.get(&dataset.seq).ok_or(StorageError::Corrupt)?;
+            datasets.push(DatasetRow { dataset: *id, seq: head.seq, hash: head.hash, compacted: dataset.compacted });
+        }
+        let blob = |blob: &Blob| BlobRow { len: len(&blob.body), sealed: blob.sealed };
+        Ok(Inventory {
+            aliases: all.aliases.iter().filter(|(_, store)| **store == s).map(|(alias, _)| *alias).collect(),
+            shares: all.shares.range((s, 0)..=(s, u32::MAX)).map(|((_, epoch), share)| (*epoch, *share)).collect(),
+            datasets,
+            mailboxes: store.mailboxes.iter().map(|(id, mailbox)| (*id, mailbox.last)).collect(),
+            blobs: store.blobs.iter().map(|(id, held)| (*id, blob(held))).collect(),
+        })
+    }
+
+    async fn arrive<'a>(&'a self, s: StoreId, step: Arrival<'a>) -> Result<(), StorageError> {
+        let mut all = self.all();
+        if all.resolve(s.into()).is_some() {
+            return Err(StorageError::AlreadyExists);
+        }
+        match step {
+            Arrival::Begin(header) => {
+                all.arriving.insert(s, Store::new(header.clone()));
+                return Ok(());
+            }
+            Arrival::Abandon => {
+                all.arriving.remove(&s);
+                return Ok(());
+            }
+            Arrival::End => {
+                let mut store = all.arriving.remove(&s).ok_or(StorageError::NotFound)?;
+                store.count();
+                all.stores.insert(s, store);
+                return Ok(());
+            }
+            _ => {}
+        }
+        all.arriving.get_mut(&s).ok_or(StorageError::NotFound)?.take_in(step);
+        Ok(())
     }
 }
 

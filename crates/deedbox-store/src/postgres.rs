@@ -17,6 +17,7 @@ pub use tokio_postgres::{Config, NoTls};
 use crate::error::StorageError;
 use crate::rules::check_commit;
 use crate::storage::Storage;
+use crate::transfer::{Arrival, Inventory, Transfer};
 use crate::types::{
     BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged,
     Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
@@ -27,6 +28,7 @@ use write::Place;
 mod connect;
 mod read;
 mod schema;
+mod transfer;
 mod write;
 
 /// How often a transaction is tried that met another, or a connection that was lost.
@@ -430,5 +432,20 @@ impl Storage for PostgresStorage {
 
     async fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {
         self.read(self.of(s.as_bytes()), |conn| read::usage(conn, s)).await
+    }
+}
+
+impl Transfer for PostgresStorage {
+    async fn inventory(&self, s: StoreId) -> Result<Inventory, StorageError> {
+        let mut inventory = self.read(self.of(s.as_bytes()), |conn| transfer::inventory(conn, s)).await?;
+        inventory.shares = self.read(&self.shares, |conn| transfer::shares(conn, s)).await?;
+        for database in &self.stores {
+            inventory.aliases.extend(self.read(database, |conn| transfer::aliases(conn, s)).await?);
+        }
+        Ok(inventory)
+    }
+
+    async fn arrive<'a>(&'a self, s: StoreId, step: Arrival<'a>) -> Result<(), StorageError> {
+        self.tries(self.of(s.as_bytes()), |conn, attempt| transfer::arrive(conn, s, step, attempt)).await
     }
 }

@@ -12,15 +12,17 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use crate::error::StorageError;
 use crate::rules::{check_commit, check_quota, len};
 use crate::storage::{Blocking, storage_from_blocking};
+use crate::transfer::{Arrival, Inventory, Transfer};
 use crate::types::{
     BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged,
     Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };
-use open::{Fail, Outcome, connect, from_int, sync_dir, to_int};
+use open::{Fail, Outcome, connect, sync_dir, to_int};
 
 mod open;
 mod read;
 mod schema;
+mod transfer;
 mod write;
 
 /// How many stores are open at a time.
@@ -103,25 +105,7 @@ impl SqliteStorage {
     pub fn integrity_check(&self, s: StoreId) -> Result<(), StorageError> {
         self.read(s, |db| {
             let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-            let counted = "SELECT (SELECT count(*) FROM header), (SELECT count(*) FROM head),
-                (SELECT count(*) FROM object), (SELECT count(*) FROM mail), (SELECT count(*) FROM blob),
-                (SELECT count(*) FROM row WHERE tbl > 0)";
-            let summed = "SELECT (SELECT coalesce(sum(length(body)), 0) FROM header),
-                (SELECT coalesce(sum(length(body)), 0) FROM heads), (SELECT coalesce(sum(length(body)), 0) FROM object),
-                (SELECT coalesce(sum(length(body)), 0) FROM mail),
-                (SELECT coalesce(sum(length(body)), 0) FROM blob_part),
-                (SELECT coalesce(sum(length(body)), 0) FROM row WHERE tbl > 0)";
-            let six = |sql: &str| {
-                db.query_row(sql, [], |row| {
-                    Ok::<[i64; 6], _>([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?])
-                })
-            };
-            let mut fresh = [Total::default(); 6];
-            for ((total, count), bytes) in fresh.iter_mut().zip(six(counted)?).zip(six(summed)?) {
-                *total = Total { count: from_int(count)?, bytes: from_int(bytes)? };
-            }
-            let held = write::usage(db)?;
-            let held = [held.header, held.datasets, held.objects, held.mail, held.blobs, held.rows];
+            let (fresh, held) = (transfer::counted(db)?, write::usage(db)?);
             if verdict == "ok" && fresh == held { Ok(()) } else { Err(StorageError::Corrupt.into()) }
         })
     }
@@ -259,26 +243,72 @@ impl SqliteStorage {
             write::set_usage(&transaction, Usage::default(), usage)?;
             transaction.commit()?;
             db.close().map_err(|(_, error)| error)?;
-            sync_dir(&building)?;
-            let target = self.folder(s);
-            let parent = target.parent().ok_or(StorageError::Invalid("the root has no folder"))?;
-            if !parent.try_exists()? {
-                std::fs::create_dir_all(parent)?;
-                sync_dir(&self.root.join("stores"))?;
-            }
-            std::fs::rename(&building, &target).map_err(|error| match error.kind() {
-                std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => {
-                    Fail(StorageError::AlreadyExists)
-                }
-                _ => error.into(),
-            })?;
-            sync_dir(parent)
+            self.show(s, &building)
         })();
         if built.is_err() {
             // a leftover is removed by the next start
             let _ = std::fs::remove_dir_all(&building);
         }
         built
+    }
+
+    /// A folder that was built becomes a store's.
+    fn show(&self, s: StoreId, building: &Path) -> Outcome<()> {
+        sync_dir(building)?;
+        let target = self.folder(s);
+        let parent = target.parent().ok_or(StorageError::Invalid("the root has no folder"))?;
+        if !parent.try_exists()? {
+            std::fs::create_dir_all(parent)?;
+            sync_dir(&self.root.join("stores"))?;
+        }
+        std::fs::rename(building, &target).map_err(|error| match error.kind() {
+            std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists => {
+                Fail(StorageError::AlreadyExists)
+            }
+            _ => error.into(),
+        })?;
+        sync_dir(parent)
+    }
+
+    /// One step of building a store's file from another backend's. A start of this backend forgets what was not finished.
+    fn take_in(&self, s: StoreId, step: Arrival<'_>) -> Outcome<()> {
+        if self.exists(s)? || self.alias(s.into())?.is_some() {
+            return Err(StorageError::AlreadyExists.into());
+        }
+        let building = self.root.join("new").join(format!("{s}-arriving"));
+        if matches!(step, Arrival::Abandon | Arrival::Begin(_)) && building.try_exists()? {
+            std::fs::remove_dir_all(&building)?;
+        }
+        let begins = matches!(step, Arrival::Begin(_));
+        match step {
+            Arrival::Abandon => return Ok(()),
+            Arrival::Begin(_) => std::fs::create_dir_all(&building)?,
+            _ if !building.try_exists()? => return Err(StorageError::NotFound.into()),
+            _ => {}
+        }
+        let mut db = connect(&building.join("store.sqlite"), begins, schema::STORE)?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transfer::take_in(&transaction, step)?;
+        transaction.commit()?;
+        db.close().map_err(|(_, error)| error)?;
+        if matches!(step, Arrival::End) { self.show(s, &building) } else { Ok(()) }
+    }
+
+    fn inventory_of(&self, s: StoreId) -> Result<Inventory, StorageError> {
+        let mut inventory = self.read(s, transfer::inventory)?;
+        inventory.shares = self.shares(s, |db| {
+            let mut find = db.prepare("SELECT epoch, share FROM share WHERE store = ? ORDER BY epoch")?;
+            let rows = find.query_map([s.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })?;
+        let aliases = || -> Outcome<Vec<StoreName>> {
+            let host = lock(&self.host);
+            let mut find = host.prepare("SELECT name FROM alias WHERE store = ? ORDER BY name")?;
+            let rows = find.query_map([s.as_bytes()], |row| row.get(0).map(StoreName::from_bytes))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        };
+        inventory.aliases = aliases().map_err(|Fail(error)| error)?;
+        Ok(inventory)
     }
 
     fn purge_store(&self, s: StoreId) -> Outcome<Total> {
@@ -555,5 +585,15 @@ impl Blocking for SqliteStorage {
 
     fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {
         self.read(s, write::usage)
+    }
+}
+
+impl Transfer for SqliteStorage {
+    async fn inventory(&self, s: StoreId) -> Result<Inventory, StorageError> {
+        self.inventory_of(s)
+    }
+
+    async fn arrive<'a>(&'a self, s: StoreId, step: Arrival<'a>) -> Result<(), StorageError> {
+        self.take_in(s, step).map_err(|Fail(error)| error)
     }
 }

@@ -19,7 +19,9 @@ pub use deedbox_host::{
 pub use deedbox_host::{openapi, router};
 #[cfg(feature = "sqlite")]
 pub use deedbox_store::SqliteStorage;
-pub use deedbox_store::{MemoryStorage, Storage, StorageError};
+pub use deedbox_store::{
+    MemoryStorage, MoveError, Moved, Storage, StorageError, Transfer, copy_store, move_store, same_store,
+};
 #[cfg(feature = "postgres")]
 pub use deedbox_store::{PostgresOptions, PostgresStorage, postgres};
 

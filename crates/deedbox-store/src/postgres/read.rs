@@ -18,12 +18,16 @@ use crate::types::{
 
 /// The head in force, and up to which number objects were removed.
 pub(super) const HEAD: &str = "SELECT h.seq, h.hash, h.compacted, b.hash, b.body FROM deedbox.head h
+    JOIN deedbox.store s ON s.store = h.store
     LEFT JOIN deedbox.heads b ON b.store = h.store AND b.ds = h.ds AND b.seq = h.seq WHERE h.store = $1 AND h.ds = $2";
 
-const RESOLVE: &str = "SELECT store FROM deedbox.name WHERE name = $1";
+// a store that is being taken in has a name already, and is none yet
+const RESOLVE: &str = "SELECT n.store FROM deedbox.name n LEFT JOIN deedbox.store s ON s.store = n.name
+    WHERE n.name = $1 AND (n.name <> n.store OR s.store IS NOT NULL)";
 const STORES: &str = "SELECT store FROM deedbox.store WHERE store > $1 ORDER BY store LIMIT $2";
 const EXISTS: &str = "SELECT store FROM deedbox.store WHERE store = $1";
-const HEADER: &str = "SELECT version, body FROM deedbox.header WHERE store = $1";
+const HEADER: &str = "SELECT h.version, h.body FROM deedbox.store s JOIN deedbox.header h ON h.store = s.store
+    WHERE s.store = $1";
 const HEADS: &str =
     "SELECT seq, hash, body FROM deedbox.heads WHERE store = $1 AND ds = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 const DATASETS: &str = "SELECT h.ds FROM deedbox.store s LEFT JOIN deedbox.head h ON h.store = s.store
@@ -58,7 +62,7 @@ const SHARE: &str = "SELECT share FROM deedbox.share WHERE store = $1 AND epoch 
 const USAGE: &str =
     "SELECT stamp, header_count, header_bytes, dataset_count, dataset_bytes, object_count, object_bytes,
     mail_count, mail_bytes, blob_count, blob_bytes, row_count, row_bytes FROM deedbox.store WHERE store = $1";
-const COUNTED: &str = "SELECT CAST(0 AS bigint),
+pub(super) const COUNTED: &str = "SELECT CAST(0 AS bigint),
     (SELECT count(*) FROM deedbox.header WHERE store = $1),
     (SELECT CAST(coalesce(sum(octet_length(body)), 0) AS bigint) FROM deedbox.header WHERE store = $1),
     (SELECT count(*) FROM deedbox.head WHERE store = $1),

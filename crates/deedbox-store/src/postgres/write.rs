@@ -24,16 +24,16 @@ const LOCK: &str = "SELECT stamp, header_count, header_bytes, dataset_count, dat
 const TOTALS: &str = "UPDATE deedbox.store SET stamp = $2, header_count = $3, header_bytes = $4, dataset_count = $5,
     dataset_bytes = $6, object_count = $7, object_bytes = $8, mail_count = $9, mail_bytes = $10, blob_count = $11,
     blob_bytes = $12, row_count = $13, row_bytes = $14 WHERE store = $1";
-const NEW_NAME: &str =
+pub(super) const NEW_NAME: &str =
     "INSERT INTO deedbox.name (name, store) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING store";
 const NAMED: &str = "SELECT n.store, s.stamp FROM deedbox.name n LEFT JOIN deedbox.store s ON s.store = n.name
     WHERE n.name = $1";
 const DROP_NAME: &str = "DELETE FROM deedbox.name WHERE name = $1 AND store = $2";
 const DROP_NAMES: &str = "DELETE FROM deedbox.name WHERE store = $1";
-const NEW_STORE: &str = "INSERT INTO deedbox.store (store, stamp, header_count, header_bytes, dataset_count,
+pub(super) const NEW_STORE: &str = "INSERT INTO deedbox.store (store, stamp, header_count, header_bytes, dataset_count,
     dataset_bytes, object_count, object_bytes, mail_count, mail_bytes, blob_count, blob_bytes, row_count, row_bytes)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-const NEW_HEADER: &str = "INSERT INTO deedbox.header (store, version, body) VALUES ($1, $2, $3)";
+pub(super) const NEW_HEADER: &str = "INSERT INTO deedbox.header (store, version, body) VALUES ($1, $2, $3)";
 const SET_HEADER: &str = "UPDATE deedbox.header SET version = $2, body = $3 WHERE store = $1";
 const HEADER_VERSION: &str = "SELECT version FROM deedbox.header WHERE store = $1";
 const CURRENT: &str = "SELECT ds, seq, hash, compacted FROM deedbox.head WHERE store = $1 AND ds = ANY($2)";
@@ -48,15 +48,17 @@ const DROP_ALL: &str = "DELETE FROM deedbox.object WHERE store = $1 AND ds = $2"
 const DROP: &str = "DELETE FROM deedbox.object WHERE store = $1 AND ds = $2 AND id = ANY($3)";
 const DROP_HEADS: &str = "DELETE FROM deedbox.heads WHERE store = $1 AND ds = $2 AND seq <= $3";
 const DROP_HEAD: &str = "DELETE FROM deedbox.head WHERE store = $1 AND ds = $2 RETURNING seq";
-const SET_HEAD: &str = "INSERT INTO deedbox.head (store, ds, seq, hash, compacted) VALUES ($1, $2, $3, $4, $5)
+pub(super) const SET_HEAD: &str =
+    "INSERT INTO deedbox.head (store, ds, seq, hash, compacted) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (store, ds) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, compacted = excluded.compacted";
 const COMPACT: &str = "UPDATE deedbox.head SET compacted = seq WHERE store = $1 AND ds = $2";
-const NEW_HEAD: &str = "INSERT INTO deedbox.heads (store, ds, seq, hash, body) VALUES ($1, $2, $3, $4, $5)";
+pub(super) const NEW_HEAD: &str = "INSERT INTO deedbox.heads (store, ds, seq, hash, body) VALUES ($1, $2, $3, $4, $5)";
 const MAILBOXES: &str = "SELECT box, last, count, bytes FROM deedbox.mailbox WHERE store = $1 AND box = ANY($2)";
 const KNOWN: &str = "SELECT dedupe FROM deedbox.mail WHERE store = $1 AND box = $2 AND dedupe = ANY($3)";
-const NEW_MAIL: &str = "INSERT INTO deedbox.mail (store, box, n, dedupe, at, expires, body)
+pub(super) const NEW_MAIL: &str = "INSERT INTO deedbox.mail (store, box, n, dedupe, at, expires, body)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
-const SET_MAILBOX: &str = "INSERT INTO deedbox.mailbox (store, box, last, count, bytes) VALUES ($1, $2, $3, $4, $5)
+pub(super) const SET_MAILBOX: &str =
+    "INSERT INTO deedbox.mailbox (store, box, last, count, bytes) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (store, box) DO UPDATE SET last = excluded.last, count = excluded.count, bytes = excluded.bytes";
 const LESS_MAIL: &str =
     "UPDATE deedbox.mailbox SET count = count - $3, bytes = bytes - $4 WHERE store = $1 AND box = $2";
@@ -69,11 +71,12 @@ const SET_BLOB: &str = "INSERT INTO deedbox.blob (store, id, len, sealed) VALUES
     ON CONFLICT (store, id) DO UPDATE SET len = excluded.len";
 const SEAL: &str = "UPDATE deedbox.blob SET sealed = 1 WHERE store = $1 AND id = $2";
 const LONGER_PART: &str = "UPDATE deedbox.blob_part SET body = body || $4 WHERE store = $1 AND id = $2 AND n = $3";
-const NEW_PART: &str = "INSERT INTO deedbox.blob_part (store, id, n, body) VALUES ($1, $2, $3, $4)";
+pub(super) const NEW_PART: &str = "INSERT INTO deedbox.blob_part (store, id, n, body) VALUES ($1, $2, $3, $4)";
 const DROP_PARTS: &str = "DELETE FROM deedbox.blob_part WHERE store = $1 AND id = $2";
 const DROP_BLOB: &str = "DELETE FROM deedbox.blob WHERE store = $1 AND id = $2";
 const SMALL: &str = "SELECT version, octet_length(body) FROM deedbox.small WHERE store = $1 AND tbl = $2 AND key = $3";
-const SET_SMALL: &str = "INSERT INTO deedbox.small (store, tbl, key, version, body) VALUES ($1, $2, $3, $4, $5)
+pub(super) const SET_SMALL: &str =
+    "INSERT INTO deedbox.small (store, tbl, key, version, body) VALUES ($1, $2, $3, $4, $5)
     ON CONFLICT (store, tbl, key) DO UPDATE SET version = excluded.version, body = excluded.body";
 const DROP_SMALL: &str = "DELETE FROM deedbox.small WHERE store = $1 AND tbl = $2 AND key = $3";
 const SHARES: &str = "SELECT epoch, share FROM deedbox.share WHERE store = $1";
@@ -117,7 +120,7 @@ pub(super) fn usage_of(row: &Row) -> Outcome<Usage> {
 }
 
 /// The parameters of [`TOTALS`] and [`NEW_STORE`].
-fn totals<'a>(sql: &'static str, s: &'a StoreId, stamp: i64, mut usage: Usage) -> Outcome<Step<'a>> {
+pub(super) fn totals<'a>(sql: &'static str, s: &'a StoreId, stamp: i64, mut usage: Usage) -> Outcome<Step<'a>> {
     let mut step = step!(sql, s.as_bytes(), stamp);
     for total in classes(&mut usage) {
         step.values.push(to_int(total.count)?.into());
@@ -401,7 +404,12 @@ fn apply<'a>(
 }
 
 /// Writes objects, many in a statement.
-fn put<'a>(store: &'a [u8; 16], ds: &'a [u8; 16], puts: &'a [Put<'a>], steps: &mut Vec<Step<'a>>) -> Outcome<()> {
+pub(super) fn put<'a>(
+    store: &'a [u8; 16],
+    ds: &'a [u8; 16],
+    puts: &'a [Put<'a>],
+    steps: &mut Vec<Step<'a>>,
+) -> Outcome<()> {
     let mut rest = puts;
     for (count, sql) in BATCHES.into_iter().zip(PUT.iter()) {
         while let Some((now, later)) = rest.split_at_checked(count) {

@@ -14,7 +14,7 @@ use crate::types::{
     Snapshot, Table, Versioned,
 };
 
-fn seq(value: i64) -> Outcome<Seq> {
+pub(super) fn seq(value: i64) -> Outcome<Seq> {
     Ok(Seq::new(from_int(value)?).ok_or(StorageError::Corrupt)?)
 }
 

@@ -165,7 +165,7 @@ fn remove(db: &Connection, d: DatasetId, objects: &[ObjectId], held: &mut Total)
     Ok(gone)
 }
 
-fn mailbox(db: &Connection, m: MailboxId) -> Outcome<(u64, Total)> {
+pub(super) fn mailbox(db: &Connection, m: MailboxId) -> Outcome<(u64, Total)> {
     let row: Option<(i64, i64, i64)> = db
         .query_row("SELECT last, count, bytes FROM mailbox WHERE box = ?", [m.as_bytes()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -175,7 +175,7 @@ fn mailbox(db: &Connection, m: MailboxId) -> Outcome<(u64, Total)> {
     Ok((from_int(last)?, Total { count: from_int(count)?, bytes: from_int(bytes)? }))
 }
 
-fn set_mailbox(db: &Connection, m: MailboxId, last: u64, held: Total) -> Outcome<()> {
+pub(super) fn set_mailbox(db: &Connection, m: MailboxId, last: u64, held: Total) -> Outcome<()> {
     db.execute(
         "INSERT INTO mailbox (box, last, count, bytes) VALUES (?, ?, ?, ?) ON CONFLICT (box)
          DO UPDATE SET last = excluded.last, count = excluded.count, bytes = excluded.bytes",
