@@ -58,7 +58,8 @@ async fn run() -> Result<(), Stop> {
     println!("   Monday's archive, brought back: the receipt is in it, and opens");
 
     println!("\n2. The diagnosis is erased");
-    let export = person.export()?;
+    let mut export = Vec::new();
+    person.export(&mut export).await?;
     let live = folder.path().join("live");
     let done = person.erase(&[diagnosis?]).await?;
     tell(&done);

@@ -5,7 +5,7 @@
 //! and means the same there; the first host forgets.
 #![expect(clippy::print_stdout, reason = "a program that tells a story")]
 
-use std::{error::Error, net::TcpListener, sync::Arc};
+use std::{error::Error, io::Cursor, net::TcpListener, sync::Arc};
 
 use deedbox::{
     HttpHost,
@@ -86,17 +86,20 @@ async fn story((operator_a, host_a): (Operator, HttpHost), host_b: HttpHost) -> 
         read.len()
     );
 
-    let bundle = person.export()?;
+    let mut bundle = Vec::new();
+    person.export(&mut bundle).await?;
     let phrase = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
-    let mut moved = Person::import_bundle(host_b.clone(), &bundle, &phrase).await?;
+    let mut moved = Person::import_bundle(host_b.clone(), &mut Cursor::new(&bundle), &phrase).await?;
     assert_eq!(moved.values()?, person.values()?);
     assert_eq!(moved.log().root(), person.log().root());
     assert_eq!(moved.connections()?.len(), 1);
     println!("moved: {} bytes, verified before the second host saw one of them", bundle.len());
 
-    // What the first host knew of the grant, the second learns when it is handed over again, through the same channel.
+    // The second host lets the clinic in by what the person signed; the clinic is told where, through the same channel.
+    assert_eq!(moved.outdated_grants()?.iter().map(|granted| granted.id).collect::<Vec<_>>(), [grant]);
     let again = moved.handover(&grant).await?;
     let again = session.granted(&channel.hand_over(&again)?)?;
+    moved.handed_over(&[grant]).await?;
     let mut reader_b = clinic.reader(session.agreement(), &again, host_b)?;
     assert_eq!(reader_b.read().await?.len(), read.len());
     moved.import(br#"{"health": {"ward": "9a"}}"#, "myself").await?;

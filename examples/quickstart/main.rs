@@ -13,6 +13,7 @@ mod look;
 
 use std::{
     fmt, fs,
+    io::Cursor,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -293,10 +294,11 @@ async fn first_visit(folder: &Path, url: Option<&str>, document: &[u8], import: 
     clock.step("withdrawn, asked again", "refused");
 
     println!("9. Everything moves to another host");
-    let bundle = person.export()?;
+    let mut bundle = Vec::new();
+    person.export(&mut bundle).await?;
     let account_secret = keepsake.account_secret.as_str();
     let by_passphrase = Secret::Passphrase { passphrase: device::PASSPHRASE, account_secret };
-    let moved = Person::import_bundle(host(folder, "host-b")?, &bundle, &by_passphrase).await?;
+    let moved = Person::import_bundle(host(folder, "host-b")?, &mut Cursor::new(&bundle), &by_passphrase).await?;
     check(moved.values()? == person.values()?, "every value arrives as it was")?;
     check(moved.log().root() == person.log().root(), "the log arrives whole")?;
     check(moved.connections()?.len() == 2, "the connections arrive")?;

@@ -532,6 +532,13 @@ pub enum BundleError {
     /// An object in it does not open.
     #[error("bundle: {0}")]
     Open(OpenError),
+    /// The file below failed; its kind says whether to try again.
+    #[cfg(feature = "std")]
+    #[error("i/o: {0}")]
+    Io(
+        /// What the system said, without its text, which may hold a name.
+        std::io::ErrorKind,
+    ),
 }
 
 impl BundleError {
@@ -552,6 +559,8 @@ impl BundleError {
                 HeadError::UnknownKey => "Head.UnknownKey",
                 HeadError::WrongDataset => "Head.WrongDataset",
             },
+            #[cfg(feature = "std")]
+            Self::Io(_) => "Io",
             Self::Malformed => "Malformed",
             Self::Open(error) => match error {
                 OpenError::Malformed => "Open.Malformed",

@@ -48,7 +48,8 @@
 //! - [`Migrations`] bring a [`Record`] of an older schema up to date when it is read.
 //! - [`seal_blob`] and `BlobSealer` seal what is too large for a record, [`open_blob`] and `BlobReader` open it; the [`BlobRef`]
 //!   in the record is all that names it and opens it.
-//! - A [`BundleWriter`] puts a store into one file; a [`Bundle`] becomes a [`VerifiedBundle`] before anything is imported.
+//! - A [`BundleWriter`] puts a store into one file, a [`BundleReader`] reads it; a [`Bundle`] becomes a [`VerifiedBundle`] before
+//!   anything is imported.
 //!
 //! First unlock on a new device: header, one slot, root, MAC; log in at the host with [`Root::access_key`]; share, meta
 //! head, keyring, other heads. Nothing is used before the step that authenticates it.
@@ -110,7 +111,10 @@ pub use blob::{
     read::{BlobContent, BlobReader, ReadAt},
     write::BlobSealer,
 };
-pub use bundle::{Bundle, BundleBlob, BundleCapability, BundleDataset, BundleMail, BundleWriter, VerifiedBundle};
+pub use bundle::{
+    BlobPart, BlobParts, Bundle, BundleBlob, BundleCapability, BundleDataset, BundleMail, BundleReader, BundleWriter,
+    VerifiedBundle,
+};
 pub use container::{Kind, Opened, Prefix, open, open_in_place, peek, seal, seal_into, sealed_length};
 pub use draft::{Draft, Pending, Reseal, SealedObject, SignedPart};
 pub use erase::{ErasedDataset, ErasureLevel, ErasureReceipt, HostErasure, OUT_OF_REACH};

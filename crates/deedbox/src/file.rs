@@ -160,6 +160,37 @@ impl<'a, H: HostClient, S: Borrow<LocalSigner> + Sync> File<'a, H, S> {
     }
 }
 
+#[cfg(feature = "person")]
+impl<H: HostClient, S: Borrow<LocalSigner> + Sync> File<'_, H, S> {
+    /// Gives the sealed bytes in parts of 1 MiB, each once the content in it is verified. Nothing was read of the file before.
+    pub(crate) async fn sealed_parts<E: From<FileError>>(
+        &mut self,
+        mut give: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let part = usize::try_from(BLOB_PART).unwrap_or(usize::MAX);
+        let mut sealed = self.reader.source_mut().bytes.clone();
+        let mut content = self.reader.content();
+        loop {
+            content.source_mut().asked = None;
+            match content.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(BlobError::Io(io::ErrorKind::WouldBlock)) => {
+                    while let Some(whole) = sealed.get(..part) {
+                        give(whole)?;
+                        sealed.drain(..part);
+                    }
+                    let ahead = content.source_mut();
+                    let new = ahead.fetch(self.access, self.blob, BLOB_PART).await?;
+                    sealed.extend_from_slice(ahead.bytes.get(new..).unwrap_or_default());
+                }
+                Err(error) => return Err(FileError::from(error).into()),
+            }
+        }
+        sealed.chunks(part).try_for_each(give)
+    }
+}
+
 /// Prints the length.
 impl<H, S> fmt::Debug for File<'_, H, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -177,13 +208,14 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// Fetches about `len` bytes more from what is asked for on. It keeps what it holds of that, and nothing before.
+    /// Fetches about `len` bytes more from what is asked for on. It keeps what it holds of that, and nothing before; gives
+    /// how much that is.
     async fn fetch<H: HostClient, S: Borrow<LocalSigner> + Sync>(
         &mut self,
         access: &Access<H, S>,
         blob: BlobId,
         len: u64,
-    ) -> Result<(), FileError> {
+    ) -> Result<usize, FileError> {
         let asked = self.asked.unwrap_or_default();
         let used = asked.checked_sub(self.start).and_then(|used| usize::try_from(used).ok());
         match used.filter(|used| *used <= self.bytes.len()) {
@@ -207,8 +239,9 @@ impl Ahead {
         if u64::try_from(bytes.len()).ok() != Some(len.min(size.saturating_sub(first))) {
             return Err(BlobError::Truncated.into());
         }
+        let held = self.bytes.len();
         self.bytes.extend_from_slice(&bytes);
-        Ok(())
+        Ok(held)
     }
 }
 

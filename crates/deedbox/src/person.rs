@@ -39,6 +39,7 @@ use deedbox_record::{
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
+pub use bundle::Exported;
 pub use channel::{Answered, Channel, Connecting};
 pub use connection::{Calling, Standing};
 pub use consent::{Applied, category_of};

@@ -1,6 +1,6 @@
 //! What a person grants, an organisation reads at the person's host: that, as of a signed state, until it is taken back.
 
-use std::sync::Arc;
+use std::{io::Cursor, sync::Arc};
 
 use deedbox::{
     LocalHost,
@@ -10,7 +10,7 @@ use deedbox::{
         cbor::{ItemBuf, Limits},
         connect::{Agreement, Invitation, Link, Offer, Wish},
         model::{Digest, FieldPath, Name, Timestamp},
-        record::{GrantScope, Record},
+        record::{GrantScope, NewSlot, Record, RecoveryPhrase, SlotType},
     },
     person::{Channel, Keepsake, NewFile, Open, Person, Secret, Shared},
     provider::{Provider, Session},
@@ -25,12 +25,16 @@ type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
 type Box = Person<Open<Client>>;
 
 fn host() -> Client {
+    host_at("https://host.example")
+}
+
+fn host_at(origin: &str) -> Client {
     let mut config = Config::default();
     config.admission = Admission::Open;
     config.rate.per_second = 1_000_000;
     config.rate.burst = 1_000_000;
     let clock: fn() -> Timestamp = system_clock;
-    LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example")
+    LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), origin)
 }
 
 async fn filled(client: Client) -> (Box, Keepsake) {
@@ -161,6 +165,56 @@ fn single_fields_are_read_without_their_neighbours() {
 }
 
 #[test]
+fn new_keys_name_those_who_need_them_until_they_were_sent() {
+    block_on(async {
+        let host = host();
+        let (mut person, keepsake) = filled(host.clone()).await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let (channel, session) = connect(&mut person, &clinic, "clinic").await;
+        let health = Shared::Dataset { title: "health", write: false };
+        let (id, first) = person.grant(&channel, health, later()).await.unwrap();
+        let name = [path("person.name")];
+        let (other, _) = person.grant(&channel, Shared::Fields(&name), later()).await.unwrap();
+        let outdated = |person: &Box| person.outdated_grants().unwrap().iter().map(|one| one.id).collect::<Vec<_>>();
+        assert!(outdated(&person).is_empty());
+
+        // An erasure concerns one of them.
+        person.erase(&[path("health.diagnosis")]).await.unwrap();
+        assert_eq!(outdated(&person), [id]);
+        assert_eq!(person.outdated_grants().unwrap()[0].party.as_str(), "clinic");
+        let mut reads = reader(&clinic, session.agreement(), &first, &host);
+        assert_eq!(reads.read().await.unwrap_err().code(), "Head.UnknownKey");
+        // The device breaks here: another one knows as well.
+        let secret = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
+        let locked = Person::locate(host.clone(), keepsake.store).await.unwrap();
+        let mut person = locked.unlock(&secret, None).await.unwrap();
+        assert_eq!(outdated(&person), [id]);
+        let again = person.handover(&id).await.unwrap();
+        let mut reads = reader(&clinic, session.agreement(), &again, &host);
+        assert_eq!(names(&reads.read().await.unwrap()), [("health.ward", "7b")]);
+        person.handed_over(&[id, other]).await.unwrap();
+        assert!(outdated(&person).is_empty());
+
+        // A new root concerns all.
+        let phrase = RecoveryPhrase::parse(&keepsake.recovery_phrase).unwrap();
+        let slot = *person.slots().iter().find(|slot| slot.slot_type() == SlotType::Phrase).unwrap().id();
+        person.rotate_root(&[], &[(slot, NewSlot::Phrase(&phrase))]).await.unwrap();
+        let mut all = outdated(&person);
+        all.sort();
+        let mut both = vec![id, other];
+        both.sort();
+        assert_eq!(all, both);
+        for id in all {
+            let handover = person.handover(&id).await.unwrap();
+            let mut reads = reader(&clinic, session.agreement(), &handover, &host);
+            assert_eq!(reads.read().await.unwrap().len(), 1);
+            person.handed_over(&[id]).await.unwrap();
+        }
+        assert!(outdated(&person).is_empty());
+    });
+}
+
+#[test]
 fn a_granted_record_is_read_with_its_file() {
     block_on(async {
         let host = host();
@@ -219,11 +273,18 @@ fn what_a_connection_writes_the_person_finds_and_both_can_be_moved() {
         assert_eq!(late.code(), "Host.Conflict");
 
         // At another host the grant is handed over again, and means the same.
-        let elsewhere = self::host();
-        let bundle = person.export().unwrap();
+        let elsewhere = host_at("https://other.example");
+        let mut bundle = Vec::new();
+        person.export(&mut bundle).await.unwrap();
         let secret = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
-        let mut person = Person::import_bundle(elsewhere.clone(), &bundle, &secret).await.unwrap();
+        let mut person = Person::import_bundle(elsewhere.clone(), &mut Cursor::new(&bundle), &secret).await.unwrap();
+        // Its holder is let in there, but the heads it has seen did not come along: it needs the handover.
+        let mut knows_where = reader(&clinic, session.agreement(), &handover, &elsewhere);
+        assert_eq!(knows_where.read().await.unwrap_err().code(), "Head.Fork");
+        assert_eq!(person.outdated_grants().unwrap().iter().map(|granted| granted.id).collect::<Vec<_>>(), [id]);
         let handover = person.handover(&id).await.unwrap();
+        person.handed_over(&[id]).await.unwrap();
+        assert!(person.outdated_grants().unwrap().is_empty());
         let mut reads = reader(&clinic, session.agreement(), &handover, &elsewhere);
         assert_eq!(names(&reads.read().await.unwrap())[2], ("health.ward", "1"));
         person.revoke(&id).await.unwrap();

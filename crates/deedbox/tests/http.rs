@@ -3,7 +3,7 @@
 #![cfg(all(feature = "http", feature = "http-client"))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
-use std::sync::Arc;
+use std::{io::Cursor, sync::Arc};
 
 use deedbox::{
     HostClient, HttpHost, LocalHost, PersonError,
@@ -50,14 +50,16 @@ async fn life<A: HostClient + Clone, B: HostClient>(here: A, there: B, closed: A
     let locked = Person::locate(here.clone(), keepsake.store).await.unwrap();
     let phrase = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
     let opened = locked.unlock(&phrase, Some(&person.pins())).await.unwrap();
-    let moved = Person::import_bundle(there, &opened.export().unwrap(), &phrase).await.unwrap();
+    let mut bundle = Vec::new();
+    assert_eq!(opened.export(&mut bundle).await.unwrap().bytes, bundle.len() as u64);
+    let moved = Person::import_bundle(there, &mut Cursor::new(&bundle), &phrase).await.unwrap();
     assert_eq!(moved.values().unwrap(), opened.values().unwrap());
     let mut values: Vec<String> = moved.values().unwrap().iter().map(|value| value.path.as_str().to_owned()).collect();
     values.sort();
     let mut codes = Vec::new();
     let refused = Person::create(closed, "a passphrase").await.err();
     codes.push(refused.unwrap().code());
-    let again = Person::import_bundle(here.clone(), &opened.export().unwrap(), &phrase).await.err();
+    let again = Person::import_bundle(here.clone(), &mut Cursor::new(&bundle), &phrase).await.err();
     codes.push(again.unwrap().code());
     let nobody = Person::locate(here, StoreId::from_bytes([9; 16])).await.err();
     codes.push(nobody.unwrap().code());

@@ -125,7 +125,8 @@ fn an_erased_field_is_in_no_file_of_the_host_and_its_keys_are_gone() {
         let client = LocalHost::new(Arc::new(Host::new(storage, clock, config())), "https://host.example");
         let (mut person, keepsake) = filled(client.clone()).await;
         // What an archive of the host holds: the bundle has the objects as the host has them.
-        let archive = person.export().unwrap();
+        let mut archive = Vec::new();
+        person.export(&mut archive).await.unwrap();
         let before = files(folder.path());
         let rejected = person.erase(&[path("health.nothing")]).await.unwrap_err();
         assert_eq!((rejected.code().as_str(), paths(&person)), ("NotFound", set(&ALL)));

@@ -5,7 +5,7 @@ use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Granularity, HeadError, NewSlot, Record, RecoveryPhrase, Unlock};
+use crate::{Granularity, HeadError, Keyring, NewSlot, Record, RecoveryPhrase, Replica, Root, Unlock};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
@@ -71,6 +71,19 @@ fn export(store: &Store, more: bool) -> Vec<u8> {
     writer.finish(&store.meta).unwrap()
 }
 
+/// Offset, length and first byte of each part of a blob, and whether it is the last.
+fn blob_parts(bundle: &VerifiedBundle, bytes: &[u8]) -> Result<Vec<(u64, usize, u8, bool)>, BundleError> {
+    let (mut reading, mut parts) = (bundle.blob_parts(), Vec::new());
+    for piece in bytes.chunks(70_001) {
+        reading.push(piece);
+        while let Some((part, is_last)) = reading.next()? {
+            assert_eq!(*part.blob(), BlobId::from_bytes([1; 16]));
+            parts.push((part.offset(), part.bytes().len(), part.bytes()[0], is_last));
+        }
+    }
+    reading.finish().map(|()| parts)
+}
+
 fn import(bytes: &[u8], root: &Root) -> Result<usize, BundleError> {
     Ok(Bundle::parse(bytes)?.verify(root)?.replicas().len())
 }
@@ -87,8 +100,11 @@ fn a_store_moves_in_one_file() {
     assert_eq!(verified.share().expose(), store.share.expose());
     assert_eq!((verified.capabilities()[0].body(), verified.capabilities()[0].state()), (&b"body"[..], 1));
     assert_eq!((verified.mail()[0].n(), verified.mail()[0].bytes()), (1, &b"mail"[..]));
-    let blob: Vec<usize> = verified.blobs()[0].parts().iter().map(|part| part.len()).collect();
-    assert_eq!(blob, [1 << 20, 5]);
+    assert_eq!(
+        (verified.blobs()[0].blob(), verified.blobs()[0].length()),
+        (&BlobId::from_bytes([1; 16]), (1 << 20) + 5)
+    );
+    assert_eq!(blob_parts(&verified, &bytes), Ok(vec![(0, 1 << 20, 1, false), (1 << 20, 5, 2, true)]));
     // What is inside opens.
     let (dataset, replica) = (&verified.datasets()[1], &verified.replicas()[1]);
     let keys = verified.keyring().datasets()[0].keys();
@@ -120,6 +136,76 @@ fn a_bundle_cut_short_or_longer_is_malformed() {
         assert_eq!(import(&bytes[..len], &store.root), Err(BundleError::Malformed), "{len}");
     }
     assert_eq!(import(&[&bytes[..], &[0]].concat(), &store.root), Err(BundleError::Malformed));
+}
+
+#[test]
+fn a_bundle_is_the_same_in_pieces_of_any_length() {
+    let store = store(1);
+    let bytes = export(&store, true);
+    // Written in pieces.
+    let mut writer = BundleWriter::new(&store.header, Epoch::FIRST, &store.share, NOW);
+    let mut pieces = writer.take();
+    for (dataset, head, objects) in &store.parts {
+        writer.dataset(dataset, head).unwrap();
+        for (object, seq, kind, bytes) in objects {
+            writer.object(object, *seq, *kind, bytes).unwrap();
+            pieces.append(&mut writer.take());
+        }
+    }
+    assert!(writer.take().is_empty());
+    pieces.append(&mut writer.finish(&store.meta).unwrap());
+    assert_eq!(pieces, export(&store, false));
+    // Read in pieces.
+    for len in [1, 7, 1_000, bytes.len()] {
+        let bytes = if len == 1 { &pieces } else { &bytes };
+        let mut reader = BundleReader::new();
+        bytes.chunks(len).for_each(|piece| reader.push(piece).unwrap());
+        assert_eq!(reader.finish().unwrap().verify(&store.root).unwrap().replicas().len(), 2, "{len}");
+    }
+}
+
+#[test]
+fn little_is_held_while_a_bundle_is_read() {
+    let store = store(1);
+    let mut writer = BundleWriter::new(&store.header, Epoch::FIRST, &store.share, NOW);
+    for (dataset, head, objects) in &store.parts {
+        writer.dataset(dataset, head).unwrap();
+        objects.iter().for_each(|(object, seq, kind, bytes)| writer.object(object, *seq, *kind, bytes).unwrap());
+    }
+    let (parts, part) = (12, vec![3; 1 << 20]);
+    writer.blob(&BlobId::from_bytes([1; 16]), parts << 20).unwrap();
+    let mut reader = BundleReader::new();
+    for _ in 0..parts {
+        writer.blob_part(&part).unwrap();
+        let piece = writer.take();
+        assert!(piece.len() < (1 << 20) + (1 << 18) && writer.out.as_slice().is_empty());
+        for piece in piece.chunks(100_000) {
+            reader.push(piece).unwrap();
+            assert!(reader.items_held() < (1 << 20) + 200_000);
+        }
+    }
+    reader.push(&writer.finish(&store.meta).unwrap()).unwrap();
+    let bundle = reader.finish().unwrap().verify(&store.root).unwrap();
+    assert_eq!(bundle.blobs()[0].length(), parts << 20);
+
+    // An item that says to be longer than any is refused once that is certain.
+    let mut endless = BundleReader::new();
+    endless.push(&[0x84, 0x5b, 0, 0, 0, 1, 0, 0, 0, 0]).unwrap();
+    assert_eq!(endless.push(&vec![0; 2 << 20]), Err(BundleError::Malformed));
+}
+
+#[test]
+fn another_bundle_the_second_time_is_noticed() {
+    let store = store(1);
+    let bytes = export(&store, true);
+    let verified = Bundle::parse(&bytes).unwrap().verify(&store.root).unwrap();
+    assert!(blob_parts(&verified, &bytes).is_ok());
+    for at in [40, bytes.len() / 2, bytes.len() - 400] {
+        let mut altered = bytes.clone();
+        altered[at] ^= 1;
+        assert!(blob_parts(&verified, &altered).is_err(), "{at}");
+    }
+    assert_eq!(blob_parts(&verified, &bytes[..bytes.len() / 2]), Err(BundleError::Rejected));
 }
 
 #[test]

@@ -48,6 +48,31 @@ impl<H: HostClient> Access<H, LocalSigner> {
         if reply.status == 409 { Err(HostError::Conflict) } else { Ok(()) }
     }
 
+    /// The same, where an attempt before may have come so far or farther.
+    pub(crate) async fn blob_resume(
+        &self,
+        blob: BlobId,
+        first: u64,
+        bytes: &[u8],
+        is_last: bool,
+        now: Timestamp,
+    ) -> Result<(), HostError> {
+        match self.blob_append(blob, first, bytes, is_last, now).await {
+            Err(HostError::WrongOffset { have }) if have > first => {
+                let held = usize::try_from(have.saturating_sub(first)).unwrap_or(usize::MAX).min(bytes.len());
+                let rest = bytes.get(held..).unwrap_or_default();
+                if rest.is_empty() && !is_last {
+                    return Ok(());
+                }
+                let first = first.saturating_add(u64::try_from(held).unwrap_or(u64::MAX));
+                self.blob_append(blob, first, rest, is_last, now).await
+            }
+            // It was whole then. Whether it is right shows when it is read.
+            Err(HostError::Conflict) => Ok(()),
+            done => done,
+        }
+    }
+
     /// Has the host remove a blob; one that is not there is none.
     pub(crate) async fn purge_blob(&self, blob: BlobId, now: Timestamp) -> Result<(), HostError> {
         let body = deedbox_host::wire::PurgeBody::Blob(blob).to_bytes();

@@ -37,7 +37,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// the keyring forgets the old keys, and the host's share that opens older keyrings is replaced. From then on nobody
     /// reads the fields in any archive of the host, the person included.
     ///
-    /// Who has a grant on one of the datasets needs the new keys: see [`Person::handover`].
+    /// Who has a grant on one of the datasets needs the new keys: see [`Person::outdated_grants`].
     ///
     /// It may be interrupted: until the last commit nothing is erased and nothing lost, and asking again finishes it.
     ///
@@ -66,7 +66,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// Erasure, level 3: a new root secret, a new keyring key and a new key for every dataset. Whoever could open the box
     /// by the former root, such as a lost device, opens nothing that is written from here on, and is no longer let in by the
     /// host. What it had fetched, it has; it also knows the keys of connections made before, so
-    /// renew those that matter. Who has a grant needs the new keys: see [`Person::handover`].
+    /// renew those that matter. Who has a grant needs the new keys: see [`Person::outdated_grants`].
     ///
     /// Slots of devices and contacts are wrapped anew by themselves, unless they are `lost`; the others need their secret
     /// (`with`, by the slot's id). The ids of those that are not wrapped anew are returned: they are gone.

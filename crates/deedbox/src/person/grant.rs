@@ -9,7 +9,7 @@ use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::{Item, Writer};
 use deedbox_connect::{Agreement, ConnectError, PartyKeys, Role};
 use deedbox_host::capability::{Capability, Ops, Right, Target};
-use deedbox_model::{CapabilityId, DatasetId, Digest, FieldPath, Name, ObjectId, Timestamp};
+use deedbox_model::{CapabilityId, DatasetId, Digest, Epoch, FieldPath, Name, ObjectId, Timestamp};
 use deedbox_record::{
     Dataset, GrantDraft, GrantError, GrantId, GrantScope, Grantee, Granularity, Record, VerifiedAgreement as _,
 };
@@ -48,6 +48,9 @@ pub struct Granted {
     pub not_after: Timestamp,
     agreement: Digest,
     capability: CapabilityId,
+    /// What was handed over last: the dataset's keys of this epoch, at this host.
+    epoch: Epoch,
+    host: String,
 }
 
 impl<H: HostClient> Person<Open<H>> {
@@ -77,15 +80,14 @@ impl<H: HostClient> Person<Open<H>> {
             not_after,
             agreement: channel.agreement().hash(),
             capability: CapabilityId::generate(&mut rng),
+            epoch: open.present(&dataset)?,
+            host: open.owner.origin().to_owned(),
         };
         open.permits(channel)?;
         // Refused before it is kept: the same checks as when it is issued.
         Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
         let mut change = open.change();
-        let shelf = open.dataset(GRANTS)?;
-        let name = granted.name();
-        let record = Record::new(GRANTS, 1, &name, item(&granted.to_bytes())?)?;
-        change.records.push((*shelf.id(), shelf.name_key().object_id(&name), record));
+        open.put_grant(&mut change, &granted)?;
         change.log(granted.entry(open.policy_digest(), now));
         open.commit(change, now).await?;
         let id = granted.id;
@@ -118,21 +120,7 @@ impl<H: HostClient> Person<Open<H>> {
         let head = shelf.replica.head().ok_or(PersonError::Damaged)?;
         let draft = GrantDraft::new(granted.id, dataset, head, granted.scope.clone(), granted.not_after);
         let grant = draft.issue(&Grantee::of(&side, now)?, keys.0.sign(), now, &mut rng)?;
-        let holder = side.peer_sign_key().as_ed25519().map(|key| *key.as_bytes()).ok_or(PersonError::Unexpected)?;
-        let right = match &granted.scope {
-            GrantScope::Read => Right::new(Target::Dataset(granted.dataset), Ops::READ),
-            GrantScope::Write => Right::new(Target::Dataset(granted.dataset), Ops::READ | Ops::COMMIT),
-            GrantScope::Objects(objects) => {
-                Right::to_objects(granted.dataset, Ops::READ, objects.clone()).ok_or(PersonError::Damaged)?
-            }
-        };
-        // Files lie outside of datasets. Who has an id and not the record gets bytes that open for nobody else.
-        let rights = vec![right, Right::new(Target::Store, Ops::READ_BLOBS)];
-        let from = Timestamp::from_secs(0);
-        let name = *dataset.store();
-        let capability = Capability::new(granted.capability, holder, name, rights, from, granted.not_after);
-        open.owner.put_alias(name, now).await?;
-        open.owner.put_capability(&capability, now).await?;
+        open.admit_grantee(&granted, &side, now).await?;
         let host = open.owner.origin().to_owned();
         Ok(Handover {
             host,
@@ -140,6 +128,53 @@ impl<H: HostClient> Person<Open<H>> {
             head: shelf.head().to_vec(),
             grant: grant.bytes().to_vec(),
         })
+    }
+
+    /// Grants whose holders have keys or an address of before: an erasure, a new root or a revocation gave their dataset new keys, or
+    /// the box moved to another host. Each needs its handover once more ([`Person::handover`], [`Channel::hand_over`]), and is
+    /// listed, on every device, until [`Person::handed_over`] says that it was.
+    ///
+    /// # Errors
+    /// [`PersonError::Damaged`].
+    pub fn outdated_grants(&self) -> Result<Vec<Granted>, PersonError> {
+        let (open, now) = (&self.state, system::now());
+        let mut outdated = open.grants()?;
+        outdated.retain(|granted| {
+            let is_present = open.present(&granted.dataset).ok() == Some(granted.epoch);
+            granted.not_after > now && !(is_present && granted.host == open.owner.origin())
+        });
+        Ok(outdated)
+    }
+
+    /// Notes that the holders of these grants were sent their handover of now. Those that are not outdated are passed over.
+    ///
+    /// # Errors
+    /// [`PersonError::Conflict`] when another device wrote meanwhile.
+    pub async fn handed_over(&mut self, ids: &[GrantId]) -> Result<(), PersonError> {
+        let mut outdated = self.outdated_grants()?;
+        outdated.retain(|granted| ids.contains(&granted.id));
+        if outdated.is_empty() {
+            return Ok(());
+        }
+        let open = &mut self.state;
+        let mut change = open.change();
+        for mut granted in outdated {
+            (granted.epoch, granted.host) = (open.present(&granted.dataset)?, open.owner.origin().to_owned());
+            open.put_grant(&mut change, &granted)?;
+        }
+        open.commit(change, system::now()).await
+    }
+
+    /// Has a new host let in whoever has a grant in force: by what the person signed, not by what another host tells.
+    pub(super) async fn admit_grantees(&self, now: Timestamp) -> Result<(), PersonError> {
+        let (open, agreements) = (&self.state, self.connections()?);
+        for granted in open.grants()?.iter().filter(|granted| granted.not_after > now) {
+            let agreement = agreements.iter().find(|(_, agreement)| agreement.hash() == granted.agreement);
+            if let Some((_, agreement)) = agreement.filter(|(_, agreement)| agreement.holds(now)) {
+                open.admit_grantee(granted, &open.side(agreement)?.side(agreement)?, now).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes a grant back: the host lets its holder in no more, the dataset gets new keys and is sealed anew, and the old
@@ -301,6 +336,39 @@ impl<H: HostClient> Open<H> {
         }
         self.renew(&datasets.into_iter().collect::<Vec<_>>(), change, false, now).await
     }
+
+    /// The dataset's present epoch.
+    fn present(&self, dataset: &DatasetId) -> Result<Epoch, PersonError> {
+        let dataset = self.keyring.dataset(dataset).ok_or(PersonError::Damaged)?;
+        dataset.keys().current().ok_or(PersonError::Damaged)
+    }
+
+    /// Writes a grant into the box.
+    fn put_grant(&self, change: &mut Change, granted: &Granted) -> Result<(), PersonError> {
+        let (shelf, name) = (self.dataset(GRANTS)?, granted.name());
+        let record = Record::new(GRANTS, 1, &name, item(&granted.to_bytes())?)?;
+        change.records.push((*shelf.id(), shelf.name_key().object_id(&name), record));
+        Ok(())
+    }
+
+    /// Has the host let the holder of a grant in.
+    async fn admit_grantee(&self, granted: &Granted, side: &Side<'_>, now: Timestamp) -> Result<(), PersonError> {
+        let holder = side.peer_sign_key().as_ed25519().map(|key| *key.as_bytes()).ok_or(PersonError::Unexpected)?;
+        let right = match &granted.scope {
+            GrantScope::Read => Right::new(Target::Dataset(granted.dataset), Ops::READ),
+            GrantScope::Write => Right::new(Target::Dataset(granted.dataset), Ops::READ | Ops::COMMIT),
+            GrantScope::Objects(objects) => {
+                Right::to_objects(granted.dataset, Ops::READ, objects.clone()).ok_or(PersonError::Damaged)?
+            }
+        };
+        // Files lie outside of datasets. Who has an id and not the record gets bytes that open for nobody else.
+        let rights = vec![right, Right::new(Target::Store, Ops::READ_BLOBS)];
+        let name = *self.keyring.dataset(&granted.dataset).ok_or(PersonError::Damaged)?.store();
+        let from = Timestamp::from_secs(0);
+        let capability = Capability::new(granted.capability, holder, name, rights, from, granted.not_after);
+        self.owner.put_alias(name, now).await?;
+        Ok(self.owner.put_capability(&capability, now).await?)
+    }
 }
 
 impl Granted {
@@ -329,11 +397,11 @@ impl Granted {
 
     /// ```cddl
     /// granted = [id: b16, party: tstr, dataset: b16, scope: 1 / 2 / [1*256 object: b16], not-after: uint, agreement: b32,
-    ///            capability: b16]
+    ///            capability: b16, epoch: uint, host: tstr]
     /// ```
     fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(7).bytes(self.id.as_bytes()).text(self.party.as_str());
+        writer.array(9).bytes(self.id.as_bytes()).text(self.party.as_str());
         self.dataset.encode(&mut writer);
         match &self.scope {
             GrantScope::Read => writer.uint(1),
@@ -347,11 +415,13 @@ impl Granted {
         self.not_after.encode(&mut writer);
         self.agreement.encode(&mut writer);
         self.capability.encode(&mut writer);
+        self.epoch.encode(&mut writer);
+        writer.text(&self.host);
         writer.into_vec()
     }
 
     fn from_item(item: Item<'_>) -> Option<Self> {
-        let [id, party, dataset, scope, not_after, agreement, capability] = item.as_array()?.exactly()?;
+        let [id, party, dataset, scope, not_after, agreement, capability, epoch, host] = item.as_array()?.exactly()?;
         let scope = match (scope.as_u64(), scope.as_array()) {
             (Some(1), _) => GrantScope::Read,
             (Some(2), _) => GrantScope::Write,
@@ -366,6 +436,8 @@ impl Granted {
             not_after: Timestamp::decode(not_after)?,
             agreement: Digest::decode(agreement)?,
             capability: CapabilityId::decode(capability)?,
+            epoch: Epoch::decode(epoch)?,
+            host: host.as_str()?.to_owned(),
         })
     }
 }
