@@ -108,7 +108,12 @@ impl Entry {
     /// Its deterministic CBOR.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::with_capacity(256);
+        self.append_to(Vec::with_capacity(256))
+    }
+
+    /// `bytes`, and behind them the entry's deterministic CBOR.
+    pub(crate) fn append_to(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut writer = Writer::from_vec(bytes);
         writer.map(|map| {
             map.int(1, |w| {
                 w.uint(1);

@@ -41,14 +41,15 @@ pub struct SaltedEntry(Arc<Salted>);
 
 #[derive(PartialEq, Eq)]
 struct Salted {
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
     entry: Entry,
 }
 
 impl SaltedEntry {
     fn seal(entry: Entry, salt: &[u8; SALT_LEN]) -> Self {
-        let encoded = entry.to_bytes();
-        let bytes = [salt.as_slice(), &encoded].concat();
+        let mut bytes = Vec::with_capacity(288);
+        bytes.extend_from_slice(salt);
+        let bytes = entry.append_to(bytes).into_boxed_slice();
         Self(Arc::new(Salted { bytes, entry }))
     }
 
@@ -61,7 +62,7 @@ impl SaltedEntry {
         if entry.len() > MAX_ENTRY {
             return Err(AuditError::Malformed);
         }
-        Ok(Self(Arc::new(Salted { bytes: bytes.to_vec(), entry: Entry::parse(entry)? })))
+        Ok(Self(Arc::new(Salted { bytes: bytes.into(), entry: Entry::parse(entry)? })))
     }
 
     /// `salt ‖ entry`, as it is stored and hashed.

@@ -1,5 +1,5 @@
 use alloc::vec::Vec;
-use core::fmt;
+use core::{fmt, ops::Range};
 
 use crate::{Item, float};
 
@@ -23,6 +23,12 @@ impl Writer {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// A writer that goes on behind what `bytes` holds.
+    #[must_use]
+    pub const fn from_vec(bytes: Vec<u8>) -> Self {
+        Self { bytes }
     }
 
     /// What was written.
@@ -126,35 +132,53 @@ impl Writer {
     /// A map: entries may be given in any order; of two with one key the later stays.
     pub fn map(&mut self, entries: impl FnOnce(&mut MapWriter)) -> &mut Self {
         let start = self.bytes.len();
-        // The entries go behind a head of one byte, which stays if they are few and came in order.
+        // The entries go behind a head of one byte, which is enough for most maps.
         self.bytes.push(0xa0);
-        let mut map = MapWriter { writer: core::mem::take(self), spans: Vec::new() };
+        let mut map = MapWriter { writer: core::mem::take(self), len: 0, last: 0..0, is_sorted: true };
         entries(&mut map);
-        let MapWriter { writer, mut spans } = map;
+        let MapWriter { writer, mut len, is_sorted, .. } = map;
         *self = writer;
-        let key = |span: &Span| self.bytes.get(span.start..span.value).unwrap_or_default();
-        let head = u8::try_from(spans.len()).ok().filter(|len| *len < 24).map(|len| 0xa0 | len);
-        if let Some(head) = head.filter(|_| spans.is_sorted_by(|left, right| key(left) < key(right))) {
+        if !is_sorted {
+            len = self.sort(start.saturating_add(1));
+        }
+        if let Some(head) = u8::try_from(len).ok().filter(|len| *len < 24) {
             if let Some(place) = self.bytes.get_mut(start) {
-                *place = head;
+                *place = 0xa0 | head;
             }
             return self;
         }
-        // Later entries first, so that of two equal keys the later is kept.
-        spans.reverse();
-        spans.sort_by(|left, right| key(left).cmp(key(right)));
-        spans.dedup_by(|later, kept| key(later) == key(kept));
-        let mut sorted = Vec::with_capacity(self.bytes.len().saturating_sub(start));
-        for span in &spans {
-            sorted.extend_from_slice(self.bytes.get(span.start..span.end).unwrap_or_default());
-        }
-        self.bytes.truncate(start);
-        self.head(5, length(spans.len())).bytes.extend_from_slice(&sorted);
+        let mut head = Self::with_capacity(9);
+        head.head(5, length(len));
+        self.bytes.splice(start..=start, head.bytes);
         self
     }
 
+    /// Sorts the entries of a map that begin at `start` and gives how many there are; of two with one key the later stays.
+    #[cold]
+    fn sort(&mut self, start: usize) -> usize {
+        let entries = self.bytes.get(start..).unwrap_or_default();
+        let mut found: Vec<(&[u8], &[u8])> = Vec::new();
+        let mut rest = entries;
+        while let Some((key, value)) = Item::split(rest) {
+            let Some((_, after)) = Item::split(value) else { break };
+            let (entry, _) = rest.split_at_checked(rest.len().saturating_sub(after.len())).unwrap_or_default();
+            found.push((key.bytes(), entry));
+            rest = after;
+        }
+        // Later entries first, so that of two equal keys the later is kept.
+        found.reverse();
+        found.sort_by_key(|(key, _)| *key);
+        found.dedup_by(|(later, _), (kept, _)| later == kept);
+        let mut sorted = Vec::with_capacity(entries.len());
+        found.iter().for_each(|(_, entry)| sorted.extend_from_slice(entry));
+        let len = found.len();
+        self.bytes.truncate(start);
+        self.bytes.extend_from_slice(&sorted);
+        len
+    }
+
     /// The head of a map whose entries are known to come in canonical order, none twice: its keys and values are the next `len`
-    /// pairs of items written. [`Writer::map`] sorts, and so takes memory for each entry.
+    /// pairs of items written, by whatever code.
     pub fn sorted_map(&mut self, len: usize) -> &mut Self {
         self.head(5, length(len))
     }
@@ -199,13 +223,11 @@ impl fmt::Debug for Writer {
 /// The entries of a map that is being written. Each closure writes exactly one item.
 pub struct MapWriter {
     writer: Writer,
-    spans: Vec<Span>,
-}
-
-struct Span {
-    start: usize,
-    value: usize,
-    end: usize,
+    len: usize,
+    /// The key before, as a span.
+    last: Range<usize>,
+    /// Whether the keys ascend so far.
+    is_sorted: bool,
 }
 
 impl MapWriter {
@@ -233,16 +255,20 @@ impl MapWriter {
     pub fn entry(&mut self, key: impl FnOnce(&mut Writer), value: impl FnOnce(&mut Writer)) -> &mut Self {
         let start = self.writer.bytes.len();
         key(&mut self.writer);
-        let middle = self.writer.bytes.len();
+        let key = start..self.writer.bytes.len();
+        if self.len > 0 && self.is_sorted {
+            let (bytes, last) = (&self.writer.bytes, self.last.clone());
+            self.is_sorted = bytes.get(last) < bytes.get(key.clone());
+        }
+        (self.last, self.len) = (key, self.len.saturating_add(1));
         value(&mut self.writer);
-        self.spans.push(Span { start, value: middle, end: self.writer.bytes.len() });
         self
     }
 }
 
 impl fmt::Debug for MapWriter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapWriter").field("entries", &self.spans.len()).finish_non_exhaustive()
+        f.debug_struct("MapWriter").field("entries", &self.len).finish_non_exhaustive()
     }
 }
 
