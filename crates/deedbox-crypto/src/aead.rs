@@ -67,6 +67,59 @@ impl Cipher {
     ) -> Result<(), Rejected> {
         self.0.open(nonce, aad, buffer, tag).inspect_err(|_| buffer.zeroize())
     }
+
+    /// Encrypts `text` into `out`, which is as long, and gives the tag.
+    ///
+    /// # Errors
+    /// [`Rejected`] for another length, and above 256 GiB; `out` is then wiped.
+    pub fn seal_to(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        text: &[u8],
+        out: &mut [u8],
+    ) -> Result<[u8; TAG_LEN], Rejected> {
+        self.0.seal_to(nonce, aad, text, out).inspect_err(|_| out.zeroize())
+    }
+
+    /// Decrypts `ciphertext` into `out`, which is as long, if `tag` is right.
+    ///
+    /// # Errors
+    /// [`Rejected`], for another length too; `out` is then wiped.
+    pub fn open_to(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        ciphertext: &[u8],
+        tag: &[u8; TAG_LEN],
+        out: &mut [u8],
+    ) -> Result<(), Rejected> {
+        let opened = if ciphertext.len() == out.len() {
+            self.0.open_to(nonce, aad, ciphertext, tag, out)
+        } else {
+            Err(Rejected)
+        };
+        opened.inspect_err(|_| out.zeroize())
+    }
+
+    /// Decrypts in place what begins `sealed` if the tag that ends it is right, and gives the text. Unlike
+    /// [`Cipher::open_in_place`] it copies nothing with either backend.
+    ///
+    /// # Errors
+    /// [`Rejected`]; the buffer is then wiped.
+    pub fn open_joined<'a>(
+        &self,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Rejected> {
+        let Some(len) = sealed.len().checked_sub(TAG_LEN).filter(|_| self.0.open_joined(nonce, aad, sealed).is_ok())
+        else {
+            sealed.zeroize();
+            return Err(Rejected);
+        };
+        sealed.get_mut(..len).ok_or(Rejected)
+    }
 }
 
 impl fmt::Debug for Cipher {
@@ -91,6 +144,18 @@ mod tests {
             let tag = ours.seal(&nonce, &aad, &mut one).unwrap();
             prop_assert_eq!(theirs.seal(&nonce, &aad, &mut other), Ok(tag));
             prop_assert_eq!(&one, &other);
+            let joined = [&one[..], &tag].concat();
+            let (mut of_ours, mut of_theirs) = (joined.clone(), joined);
+            prop_assert_eq!(ours.open_joined(&nonce, &aad, &mut of_ours), Ok(()));
+            prop_assert_eq!(theirs.open_joined(&nonce, &aad, &mut of_theirs), Ok(()));
+            prop_assert_eq!((&of_ours[..text.len()], &of_theirs[..text.len()]), (&text[..], &text[..]));
+            let (mut of_ours, mut of_theirs) = (vec![0; text.len()], vec![0; text.len()]);
+            prop_assert_eq!(ours.open_to(&nonce, &aad, &one, &tag, &mut of_ours), Ok(()));
+            prop_assert_eq!(theirs.open_to(&nonce, &aad, &one, &tag, &mut of_theirs), Ok(()));
+            prop_assert_eq!((&of_ours, &of_theirs), (&text, &text));
+            prop_assert_eq!(ours.seal_to(&nonce, &aad, &text, &mut of_ours), Ok(tag));
+            prop_assert_eq!(theirs.seal_to(&nonce, &aad, &text, &mut of_theirs), Ok(tag));
+            prop_assert_eq!((&of_ours, &of_theirs), (&one, &one));
             prop_assert_eq!(theirs.open(&nonce, &aad, &mut one, &tag), Ok(()));
             prop_assert_eq!(ours.open(&nonce, &aad, &mut other, &tag), Ok(()));
             prop_assert_eq!((&one, &other), (&text, &text));

@@ -1,7 +1,7 @@
 //! What `{:?}` shows of each type that holds a secret: its name, and nothing more.
 #![cfg(feature = "seal")]
 
-use deedbox_crypto::{Rejected, TooLong, aead::Cipher, kem, kex, secret::SecretBytes, sign::SigningKey};
+use deedbox_crypto::{Rejected, TooLong, aead::Cipher, kdf, kem, kex, secret::SecretBytes, sign::SigningKey};
 
 #[test]
 fn secrets_print_their_type_only() {
@@ -13,6 +13,7 @@ fn secrets_print_their_type_only() {
     assert_eq!(format!("{:?}", kem::SecretKey::from_seed(&seed).unwrap()), "SecretKey { .. }");
     assert_eq!(format!("{:?}", kem::Psk { psk: seed.expose(), id: b"id" }), "Psk { .. }");
     assert_eq!(format!("{:?}", Cipher::new(seed.expose())), "Cipher { .. }");
+    assert_eq!(format!("{:?}", kdf::Prk::new(&seed)), "Prk { .. }");
 }
 
 /// A key names whoever holds it; a log shall not.

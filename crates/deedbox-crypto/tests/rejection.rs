@@ -29,11 +29,28 @@ fn every_flipped_bit_of_a_sealed_buffer_is_rejected_and_the_buffer_wiped() {
     let cipher = Cipher::new(&[1; 32]);
     let mut sealed = *b"twenty-five bytes of text";
     let tag = cipher.seal_in_place(&[2; 12], b"place", &mut sealed).unwrap();
+    let mut separate = [0xff; 25];
+    assert_eq!(cipher.seal_to(&[2; 12], b"place", b"twenty-five bytes of text", &mut separate), Ok(tag));
+    assert_eq!(separate, sealed);
+    // The three ways to open agree.
     let open = |nonce: &[u8], aad: &[u8], body: &[u8], tag: &[u8]| {
+        let (nonce, tag) = (nonce.try_into().unwrap(), tag.try_into().unwrap());
         let mut buffer = body.to_vec();
-        let opened = cipher.open_in_place(nonce.try_into().unwrap(), aad, &mut buffer, tag.try_into().unwrap());
+        let opened = cipher.open_in_place(nonce, aad, &mut buffer, tag);
+        let mut other = vec![0xff; body.len()];
+        assert_eq!(cipher.open_to(nonce, aad, body, tag, &mut other), opened);
+        let mut joined = [body, tag].concat();
+        assert_eq!(
+            cipher.open_joined(nonce, aad, &mut joined).map(|text| text.to_vec()),
+            opened.map(|()| buffer.clone())
+        );
         if opened.is_err() {
-            assert!(buffer.iter().all(|byte| *byte == 0), "nothing of a rejected buffer stays");
+            assert!(
+                buffer.iter().chain(&other).chain(&joined).all(|byte| *byte == 0),
+                "nothing of a rejected buffer stays"
+            );
+        } else {
+            assert_eq!(other, buffer);
         }
         opened.map(|()| buffer)
     };
@@ -53,6 +70,11 @@ fn every_flipped_bit_of_a_sealed_buffer_is_rejected_and_the_buffer_wiped() {
     for length in 0..sealed.len() {
         assert_eq!(open(&[2; 12], b"place", &sealed[..length], &tag), Err(Rejected));
     }
+    let mut other = [0xff; 24];
+    assert_eq!(cipher.open_to(&[2; 12], b"place", &sealed, &tag, &mut other), Err(Rejected), "no room");
+    assert_eq!(other, [0; 24]);
+    assert_eq!(cipher.seal_to(&[2; 12], b"place", &sealed, &mut other), Err(Rejected), "no room");
+    assert_eq!(cipher.open_joined(&[2; 12], b"place", &mut [7; 15]), Err(Rejected), "no tag");
     for key in flips(&[1; 32]) {
         let mut buffer = sealed;
         let opened = Cipher::new(key[..].try_into().unwrap()).open_in_place(&[2; 12], b"place", &mut buffer, &tag);

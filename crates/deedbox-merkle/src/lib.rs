@@ -51,4 +51,4 @@ pub use proof::{
     verify_subtree_inclusion,
 };
 pub use receipt::{Continued, Included, Receipt, ReceiptError, consistency_receipt, inclusion_receipt};
-pub use tree::{Frontier, Hash, Tree, empty_root, leaf_hash, node_hash};
+pub use tree::{Frontier, Hash, Tree, empty_root, leaf_hash, leaf_hash_of, node_hash};

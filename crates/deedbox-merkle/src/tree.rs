@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use deedbox_crypto::hash::{sha256, sha256_parts};
+use deedbox_crypto::hash::{Sha256, sha256, sha256_parts};
 
 use crate::ProofError;
 
@@ -10,7 +10,18 @@ pub type Hash = [u8; 32];
 /// The hash of a leaf's data: SHA-256(00 ‖ data), RFC 9162 §2.1.1.
 #[must_use]
 pub fn leaf_hash(data: &[u8]) -> Hash {
-    sha256_parts(&[&[0], data])
+    leaf_hash_of(&[data])
+}
+
+/// The hash of a leaf whose data are these parts, one after another; lengths are the caller's to fix.
+#[must_use]
+pub fn leaf_hash_of(parts: &[&[u8]]) -> Hash {
+    let mut hash = Sha256::new();
+    hash.update(&[0]);
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finish()
 }
 
 /// The hash of an inner node: SHA-256(01 ‖ left ‖ right).

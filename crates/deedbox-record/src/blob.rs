@@ -5,7 +5,6 @@
 
 #[cfg(feature = "std")]
 pub(crate) mod read;
-mod share;
 #[cfg(feature = "std")]
 pub(crate) mod write;
 
@@ -17,7 +16,6 @@ use deedbox_model::{BlobId, DatasetId, Digest, StoreName};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use self::share::share;
 use crate::{
     BlobError, BlobRef, Kind, ObjectKey, Opened,
     address::Place,
@@ -25,6 +23,7 @@ use crate::{
     container::{self, Prefix},
     pad,
     payload::{MAX_BLOB, media_type},
+    share::share,
 };
 
 /// Seals `content` as a blob of `dataset`, in one go. Gives the object for the host, under the id that the reference names,
@@ -121,7 +120,7 @@ impl NewBlob {
         rng.fill_bytes(&mut salt);
         let prefix = Prefix::of(Kind::Blob, 0).to_bytes();
         let place = Place::blob(store, dataset, &blob);
-        let chunks = Chunks::derive(key.secret(), &prefix, &salt, &place).ok_or(BlobError::Limit)?;
+        let chunks = Chunks::derive(&key, &prefix, &salt, &place).ok_or(BlobError::Limit)?;
         let mut head = [0; HEAD];
         let parts = prefix.iter().chain(&salt).chain(chunks.commitment());
         head.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
@@ -164,9 +163,7 @@ fn check_size(body: u64, size: u64) -> Result<(), BlobError> {
 
 /// Opens a chunk beside its sealed bytes.
 fn open_chunk<'a>(chunks: &Chunks, index: usize, text: &'a mut [u8], sealed: &[u8]) -> Option<&'a [u8]> {
-    let (cipher, tag) = sealed.split_last_chunk::<TAG>().filter(|(cipher, _)| cipher.len() == text.len())?;
-    text.copy_from_slice(cipher);
-    chunks.open(index as u64, text, tag)?;
+    chunks.open_to(index as u64, sealed, text)?;
     Some(text)
 }
 
@@ -176,11 +173,17 @@ fn seal_chunks(chunks: &Chunks, first: u64, content: &[u8], sealed: &mut [u8], m
     let seal_one = |(n, sealed): (usize, &mut [u8])| {
         let (text, tag) = sealed.split_last_chunk_mut::<TAG>()?;
         let piece = content.get(n.checked_mul(CHUNK)?..).unwrap_or_default();
-        let piece = piece.get(..text.len()).unwrap_or(piece);
-        let (text_of_content, zeros) = text.split_at_mut_checked(piece.len())?;
-        text_of_content.copy_from_slice(piece);
-        zeros.fill(0);
-        *tag = chunks.seal(first.checked_add(n as u64)?, text)?;
+        let index = first.checked_add(n as u64)?;
+        *tag = match piece.get(..text.len()) {
+            Some(piece) => chunks.seal_to(index, piece, text)?,
+            // The last of the content, and padding.
+            None => {
+                let (text_of_content, zeros) = text.split_at_mut_checked(piece.len())?;
+                text_of_content.copy_from_slice(piece);
+                zeros.fill(0);
+                chunks.seal(index, text)?
+            }
+        };
         Some(())
     };
     share(sealed.chunks_mut(SEALED_CHUNK).enumerate(), seal_one, meanwhile, |()| ())

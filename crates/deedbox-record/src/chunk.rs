@@ -1,10 +1,10 @@
 //! c2sp.org/chunked-encryption@v1 over ChaCha20-Poly1305, restated in `docs/format/record.md`: one key for one object,
 //! chunks of 16 KiB of which the last is always short.
 
-use deedbox_crypto::{aead::Cipher, ct, kdf, label, secret::SecretBytes};
+use deedbox_crypto::{aead::Cipher, ct, label};
 use zeroize::Zeroizing;
 
-use crate::address::Place;
+use crate::{ObjectKey, address::Place};
 
 /// Bytes before the chunks: prefix, salt and commitment.
 pub(crate) const HEAD: usize = 64;
@@ -24,7 +24,7 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     /// Derives key, base nonce and commitment from the object's key, its salt, prefix and place.
-    pub(crate) fn derive(key: &SecretBytes<32>, prefix: &[u8; 8], salt: &[u8; 24], at: &Place) -> Option<Self> {
+    pub(crate) fn derive(key: &ObjectKey, prefix: &[u8; 8], salt: &[u8; 24], at: &Place) -> Option<Self> {
         #[cfg(all(feature = "std", any(test, feature = "test-util")))]
         crate::test_util::count_derivation();
         let seq = at.seq.to_be_bytes();
@@ -39,7 +39,7 @@ impl Chunks {
             &seq,
         ];
         let mut okm = Zeroizing::new([0; 76]);
-        kdf::expand(key.expose(), &info, &mut *okm).ok()?;
+        key.prk().expand(&info, &mut *okm).ok()?;
         let (key, rest) = okm.split_first_chunk::<32>()?;
         let (base_nonce, rest) = rest.split_first_chunk::<12>()?;
         Some(Self { cipher: Cipher::new(key), base_nonce: *base_nonce, commitment: *rest.first_chunk::<32>()? })
@@ -60,9 +60,20 @@ impl Chunks {
         self.cipher.seal_in_place(&self.nonce(index), &[], chunk).ok()
     }
 
-    /// Decrypts chunk `index` in place if its tag is right.
-    pub(crate) fn open(&self, index: u64, chunk: &mut [u8], tag: &[u8; TAG]) -> Option<()> {
-        self.cipher.open_in_place(&self.nonce(index), &[], chunk, tag).ok()
+    /// Encrypts chunk `index` into `out`, which is as long.
+    pub(crate) fn seal_to(&self, index: u64, chunk: &[u8], out: &mut [u8]) -> Option<[u8; TAG]> {
+        self.cipher.seal_to(&self.nonce(index), &[], chunk, out).ok()
+    }
+
+    /// Decrypts chunk `index` in place if the tag behind it is right, and gives it.
+    pub(crate) fn open<'a>(&self, index: u64, sealed: &'a mut [u8]) -> Option<&'a mut [u8]> {
+        self.cipher.open_joined(&self.nonce(index), &[], sealed).ok()
+    }
+
+    /// Decrypts chunk `index` into `out`, which is as long as the chunk, if the tag behind it is right.
+    pub(crate) fn open_to(&self, index: u64, sealed: &[u8], out: &mut [u8]) -> Option<()> {
+        let (text, tag) = sealed.split_last_chunk::<TAG>()?;
+        self.cipher.open_to(&self.nonce(index), &[], text, tag, out).ok()
     }
 
     /// The base nonce XOR `index` as a 96-bit number.

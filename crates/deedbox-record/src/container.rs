@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use deedbox_crypto::{hash, kdf, label, secret::SecretBytes};
+use deedbox_crypto::{hash, label};
 use deedbox_model::Epoch;
 use rand_core::CryptoRng;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -271,14 +271,25 @@ pub(crate) fn seal_at(
 ) -> Result<(), SealError> {
     let mut random = [0; 32];
     rng.fill_bytes(&mut random);
-    let salt = hedged_salt(key.secret(), &random, payload);
-    seal_with_salt(key, at, kind, payload, &salt, out)
+    seal_with_random(key, at, kind, payload, &random, out)
+}
+
+/// Seals with random bytes drawn for this seal, by whoever draws for many at once.
+pub(crate) fn seal_with_random(
+    key: &ObjectKey,
+    at: &Place,
+    kind: Kind,
+    payload: &[u8],
+    random: &[u8; 32],
+    out: &mut Vec<u8>,
+) -> Result<(), SealError> {
+    seal_with_salt(key, at, kind, payload, &hedged_salt(key, random, payload), out)
 }
 
 /// The salt of a one-shot seal: unpredictable as long as either the generator works or the key is secret and the
 /// payload new.
-pub(crate) fn hedged_salt(key: &SecretBytes<32>, random: &[u8; 32], payload: &[u8]) -> [u8; 24] {
-    let derived = kdf::derive(key, label::SALT, &[random, &hash::sha256(payload)]);
+pub(crate) fn hedged_salt(key: &ObjectKey, random: &[u8; 32], payload: &[u8]) -> [u8; 24] {
+    let derived = key.prk().derive(label::SALT, &[random, &hash::sha256(payload)]);
     let [salt @ .., _, _, _, _, _, _, _, _] = *derived.expose();
     salt
 }
@@ -297,7 +308,7 @@ pub(crate) fn seal_with_salt(
     let total = sealed_length(kind, payload.len())?;
     let body_len = body_len(kind, payload.len()).ok_or(too_long)?;
     let prefix = Prefix { kind, epoch: key.epoch() }.to_bytes();
-    let chunks = Chunks::derive(key.secret(), &prefix, salt, at).ok_or(too_long)?;
+    let chunks = Chunks::derive(key, &prefix, salt, at).ok_or(too_long)?;
     let start = out.len();
     out.reserve(total);
     out.extend_from_slice(&prefix);
@@ -343,11 +354,11 @@ pub(crate) fn open_at(key: &ObjectKey, at: &Place, kind: Kind, object: &[u8]) ->
     let sealed = object.get(HEAD..).ok_or(OpenError::Truncated)?;
     let mut body = Zeroizing::new(Vec::with_capacity(sealed.len()));
     for (index, sealed) in (0..).zip(sealed.chunks(SEALED_CHUNK)) {
-        let (cipher, tag) = sealed.split_last_chunk::<TAG>().ok_or(OpenError::Rejected)?;
         let start = body.len();
-        body.extend_from_slice(cipher);
+        let end = sealed.len().checked_sub(TAG).and_then(|len| len.checked_add(start)).ok_or(OpenError::Rejected)?;
+        body.resize(end, 0);
         let chunk = body.get_mut(start..).ok_or(OpenError::Rejected)?;
-        chunks.open(index, chunk, tag).ok_or(OpenError::Rejected)?;
+        chunks.open_to(index, sealed, chunk).ok_or(OpenError::Rejected)?;
     }
     let len = payload_len(kind, &body)?;
     Ok(Opened { body, len })
@@ -375,9 +386,7 @@ fn open_chunks(chunks: &Chunks, kind: Kind, object: &mut [u8]) -> Option<usize> 
     let sealed = object.get_mut(64..)?;
     let mut body = 0_usize;
     for (index, chunk) in (0..).zip(sealed.chunks_mut(SEALED_CHUNK)) {
-        let (text, tag) = chunk.split_last_chunk_mut::<TAG>()?;
-        chunks.open(index, text, tag)?;
-        body = body.checked_add(text.len())?;
+        body = body.checked_add(chunks.open(index, chunk)?.len())?;
     }
     // The first chunk stands where it belongs.
     let mut from = SEALED_CHUNK;
@@ -410,7 +419,7 @@ pub(crate) fn check_head(key: &ObjectKey, at: &Place, kind: Kind, head: &[u8], l
     let (_, rest) = head.split_at_checked(8).ok_or(OpenError::Truncated)?;
     let (salt, rest) = rest.split_first_chunk::<24>().ok_or(OpenError::Truncated)?;
     let commitment = rest.first_chunk::<32>().ok_or(OpenError::Truncated)?;
-    let chunks = Chunks::derive(key.secret(), &prefix.to_bytes(), salt, at).ok_or(OpenError::Rejected)?;
+    let chunks = Chunks::derive(key, &prefix.to_bytes(), salt, at).ok_or(OpenError::Rejected)?;
     if chunks.is_committed(commitment) { Ok(chunks) } else { Err(OpenError::Rejected) }
 }
 

@@ -1,6 +1,6 @@
 //! Changes to a dataset: written as a draft, signed as one part of a commit.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 use core::fmt;
 
 use deedbox_crypto::hash::sha256;
@@ -10,17 +10,19 @@ use zeroize::Zeroizing;
 
 use crate::{
     Address, Entry, EpochKeys, Head, Keyring, Kind, OpenError, PayloadError, Record, Replica, SealError, Tombstone,
+    address::Place,
     container,
     head::{Claims, root_of_sorted},
     replica::{SUITE, merge_entries},
+    share,
 };
 
 /// A change that is being written: all of it becomes one head.
 pub struct Draft<'a> {
     replica: &'a Replica,
     changes: BTreeMap<ObjectId, Change>,
-    /// Objects that are sealed anew as they are: no change of the person's.
-    reseals: BTreeMap<ObjectId, Payload>,
+    /// Objects that are sealed anew as they are, in the order of their ids: no change of the person's.
+    reseals: Vec<(ObjectId, Payload)>,
 }
 
 pub(crate) type Payload = (Kind, Zeroizing<Vec<u8>>);
@@ -49,7 +51,7 @@ pub enum Reseal {
 
 impl<'a> Draft<'a> {
     pub(crate) const fn of(replica: &'a Replica, changes: BTreeMap<ObjectId, Change>) -> Self {
-        Self { replica, changes, reseals: BTreeMap::new() }
+        Self { replica, changes, reseals: Vec::new() }
     }
 
     /// Writes a record.
@@ -119,9 +121,9 @@ impl<'a> Draft<'a> {
             Reseal::Eager => (usize::MAX, usize::MAX),
             Reseal::Lazy { objects, bytes } => (objects, bytes),
         };
-        let mut reseals = BTreeMap::new();
+        let mut chosen = Vec::new();
         for entry in self.replica.entries() {
-            if reseals.len() >= most || budget == 0 {
+            if chosen.len() >= most || budget == 0 {
                 break;
             }
             let object = entry.object();
@@ -130,12 +132,16 @@ impl<'a> Draft<'a> {
             }
             let bytes = objects(object).ok_or(OpenError::Rejected)?;
             if container::peek(bytes)?.epoch() != Some(epoch) {
-                let kind = Kind::from_number(entry.kind()).ok_or(OpenError::Malformed)?;
-                let opened = self.replica.open(object, bytes, keys)?;
                 budget = budget.saturating_sub(bytes.len());
-                reseals.insert(*object, (kind, opened.into_payload()));
+                chosen.push((entry, bytes));
             }
         }
+        let opened = share::map(&chosen, |(entry, bytes)| {
+            let kind = Kind::from_number(entry.kind()).ok_or(OpenError::Malformed)?;
+            let opened = self.replica.open_entry(entry, bytes, keys)?;
+            Ok((*entry.object(), (kind, opened.into_payload())))
+        });
+        let reseals = opened.ok_or(OpenError::Rejected)?.into_iter().collect::<Result<Vec<_>, OpenError>>()?;
         self.reseals = reseals;
         Ok(self.reseals.len())
     }
@@ -170,25 +176,32 @@ impl<'a> Draft<'a> {
         if head.is_some_and(|head| head.epoch() > epoch) || min_suite > SUITE {
             return Err(SealError::NoKey);
         }
-        let mut puts = Vec::with_capacity(self.len());
         let mut removes = Vec::new();
         let mut entries = Vec::with_capacity(self.len());
-        let changed = self.changes.iter().map(|(object, change)| match change {
-            Change::Put(payload) => (object, Some(payload)),
-            Change::Purge => (object, None),
-        });
-        for (object, change) in changed.chain(self.reseals.iter().map(|(object, payload)| (object, Some(payload)))) {
-            let Some((kind, payload)) = change else {
-                removes.push(*object);
-                entries.push((*object, None));
-                continue;
-            };
-            let at = Address { store, dataset, object: *object, seq };
-            let bytes = container::seal(&key.object_key(object), &at, *kind, payload, rng)?;
-            let entry = Entry::new(*object, seq, kind.number(), Digest::from_bytes(sha256(&bytes)));
-            entries.push((*object, Some(entry)));
-            puts.push(SealedObject { entry, bytes });
+        let mut payloads = Vec::with_capacity(self.len());
+        for (object, change) in &self.changes {
+            match change {
+                Change::Put(payload) => payloads.push((object, payload)),
+                Change::Purge => {
+                    removes.push(*object);
+                    entries.push((*object, None));
+                }
+            }
         }
+        payloads.extend(self.reseals.iter().map(|(object, payload)| (object, payload)));
+        // Drawn at once: the system's generator is a call into the system, which takes longer than what it gives.
+        let mut random = Zeroizing::new(vec![[0; 32]; payloads.len()]);
+        rng.fill_bytes(random.as_flattened_mut());
+        let jobs: Vec<_> = payloads.into_iter().zip(random.iter()).collect();
+        let sealed = share::map(&jobs, |&((object, (kind, payload)), random)| {
+            let at = Place::from(&Address { store, dataset, object: *object, seq });
+            let mut bytes = Vec::new();
+            container::seal_with_random(&key.object_key(object), &at, *kind, payload, random, &mut bytes)?;
+            let entry = Entry::new(*object, seq, kind.number(), Digest::from_bytes(sha256(&bytes)));
+            Ok(SealedObject { entry, bytes })
+        });
+        let puts = sealed.ok_or(SealError::Exhausted)?.into_iter().collect::<Result<Vec<_>, SealError>>()?;
+        entries.extend(puts.iter().map(|put| (*put.entry.object(), Some(put.entry))));
         let entries = merge_entries(self.replica.entries(), entries).ok_or(SealError::Exhausted)?;
         let claims = Claims {
             store,

@@ -333,13 +333,8 @@ impl Entry {
     }
 
     fn leaf(&self) -> [u8; 32] {
-        let mut data = [0; 57];
         let seq = self.seq.get().to_be_bytes();
-        let parts = self.object.as_bytes().iter().chain(&seq).chain([&self.kind]).chain(self.sha256.as_bytes());
-        for (place, byte) in data.iter_mut().zip(parts) {
-            *place = *byte;
-        }
-        deedbox_merkle::leaf_hash(&data)
+        deedbox_merkle::leaf_hash_of(&[self.object.as_bytes(), &seq, &[self.kind], self.sha256.as_bytes()])
     }
 }
 

@@ -23,6 +23,7 @@ use rand_core::CryptoRng;
 /// ```
 pub struct DatasetKey {
     secret: SecretBytes<32>,
+    prk: kdf::Prk,
     epoch: Epoch,
 }
 
@@ -30,11 +31,11 @@ impl DatasetKey {
     /// Draws a new key for `epoch`.
     #[must_use]
     pub fn generate(epoch: Epoch, rng: &mut impl CryptoRng) -> Self {
-        Self { secret: SecretBytes::generate(rng), epoch }
+        Self::of(SecretBytes::generate(rng), epoch)
     }
 
-    pub(crate) const fn of(secret: SecretBytes<32>, epoch: Epoch) -> Self {
-        Self { secret, epoch }
+    pub(crate) fn of(secret: SecretBytes<32>, epoch: Epoch) -> Self {
+        Self { prk: kdf::Prk::new(&secret), secret, epoch }
     }
 
     /// The epoch whose objects it opens.
@@ -46,7 +47,7 @@ impl DatasetKey {
     /// The key of one object: opens and seals that one only, so it can be shared alone.
     #[must_use]
     pub fn object_key(&self, object: &ObjectId) -> ObjectKey {
-        ObjectKey::of(kdf::derive(&self.secret, label::OBJECT, &[object.as_bytes()]), self.epoch.get())
+        ObjectKey::of(self.prk.derive(label::OBJECT, &[object.as_bytes()]), self.epoch.get())
     }
 
     /// What a head publishes, so that all readers of one head hold one key.
@@ -54,12 +55,12 @@ impl DatasetKey {
     pub fn commitment(&self, store: &StoreName, dataset: &DatasetId) -> KeyCommitment {
         let epoch = self.epoch.get().to_be_bytes();
         let rest: [&[u8]; 3] = [store.as_bytes(), dataset.as_bytes(), &epoch];
-        KeyCommitment(*kdf::derive(&self.secret, label::DATASET_COMMIT, &rest).expose())
+        KeyCommitment(*self.prk.derive(label::DATASET_COMMIT, &rest).expose())
     }
 
     /// Where a value goes that lost its place to another in a merge: known to whoever writes, unguessable to the host.
     pub(crate) fn sibling(&self, object: &ObjectId, payload: &[u8; 32]) -> ObjectId {
-        let derived = kdf::derive(&self.secret, label::SIBLING, &[object.as_bytes(), payload]);
+        let derived = self.prk.derive(label::SIBLING, &[object.as_bytes(), payload]);
         let [id @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = *derived.expose();
         ObjectId::from_bytes(id)
     }
@@ -82,13 +83,14 @@ impl fmt::Debug for DatasetKey {
 /// ```
 pub struct ObjectKey {
     secret: SecretBytes<32>,
+    prk: kdf::Prk,
     // Blobs and slots have epochs of their own: 0, or the root's.
     epoch: u32,
 }
 
 impl ObjectKey {
-    pub(crate) const fn of(secret: SecretBytes<32>, epoch: u32) -> Self {
-        Self { secret, epoch }
+    pub(crate) fn of(secret: SecretBytes<32>, epoch: u32) -> Self {
+        Self { prk: kdf::Prk::new(&secret), secret, epoch }
     }
 
     pub(crate) const fn epoch(&self) -> u32 {
@@ -97,6 +99,11 @@ impl ObjectKey {
 
     pub(crate) const fn secret(&self) -> &SecretBytes<32> {
         &self.secret
+    }
+
+    /// What a seal's salt, key, nonce and commitment are derived from.
+    pub(crate) const fn prk(&self) -> &kdf::Prk {
+        &self.prk
     }
 }
 

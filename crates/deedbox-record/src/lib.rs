@@ -102,6 +102,7 @@ mod payload;
 mod replica;
 mod root;
 mod schema;
+mod share;
 mod slot;
 
 pub use address::Address;

@@ -8,7 +8,7 @@ use deedbox_model::{DatasetId, Digest, Epoch, ObjectId, Seq, StoreName};
 
 use crate::{
     Address, Draft, Entry, EpochKeys, Freshness, Head, HeadError, Kind, OpenError, Opened, Pin, SignedPart, container,
-    head::root_of_sorted,
+    head::root_of_sorted, share,
 };
 
 /// The state of one dataset: the newest head that was verified, and which objects it holds.
@@ -304,7 +304,8 @@ impl Replica {
         if !head.commits_to(&key.commitment(&self.store, &self.dataset)) {
             return Err(HeadError::KeyMismatch);
         }
-        let changes = changes.iter().map(|change| Self::examine(change, &head)).collect::<Result<Vec<_>, _>>()?;
+        let changes = share::map(changes, |change| Self::examine(change, &head)).ok_or(HeadError::Malformed)?;
+        let changes = changes.into_iter().collect::<Result<Vec<_>, _>>()?;
         if head.min_suite() > SUITE && !entries.is_empty() {
             return Err(HeadError::SuiteTooLow);
         }

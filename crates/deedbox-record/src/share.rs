@@ -1,4 +1,5 @@
-#[cfg(feature = "std")]
+//! Work shared among cores.
+
 use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use std::{
@@ -11,7 +12,7 @@ use std::{
 /// With the feature `std`, and where there are enough pieces and a second core, helpers work on pieces while this thread first
 /// does something else and then joins in. So the hash of a blob's content costs no time beside the encryption, though it
 /// takes more than half as long and can't be divided.
-pub(super) fn share<T: Send, D: Copy + Send + Sync>(
+pub(crate) fn share<T: Send, D: Copy + Send + Sync>(
     pieces: impl ExactSizeIterator<Item = T> + Send,
     work: impl Fn(T) -> Option<D> + Sync,
     meanwhile: impl FnOnce(),
@@ -55,6 +56,21 @@ pub(super) fn share<T: Send, D: Copy + Send + Sync>(
     Some(())
 }
 
+/// Does `work` on every item, shared among cores where there are many, and gives the results in the order of the items.
+///
+/// `None` only if a thread that helped has failed, which `work` gives no reason for.
+pub(crate) fn map<T: Sync, D: Send>(items: &[T], work: impl Fn(&T) -> D + Sync) -> Option<Vec<D>> {
+    let mut results: Vec<Option<D>> = items.iter().map(|_| None).collect();
+    let batch = |(items, results): (&[T], &mut [Option<D>])| {
+        items.iter().zip(results).for_each(|(item, result)| *result = Some(work(item)));
+        Some(())
+    };
+    share(items.chunks(BATCH).zip(results.chunks_mut(BATCH)), batch, || (), |()| ())?;
+    results.into_iter().collect()
+}
+
+/// So many items that taking them costs little beside the work on them, which is some microseconds each.
+const BATCH: usize = 32;
 /// How many cores there are beside this one.
 #[cfg(feature = "std")]
 static HELPERS: LazyLock<usize> = LazyLock::new(|| {

@@ -85,7 +85,7 @@ pub fn padded_len(kind: Kind, len: usize) -> Option<usize> {
 /// The hedged salt.
 #[must_use]
 pub fn hedged_salt(key: [u8; 32], random: &[u8; 32], payload: &[u8]) -> [u8; 24] {
-    container::hedged_salt(&SecretBytes::from_bytes(key), random, payload)
+    container::hedged_salt(&ObjectKey::of(SecretBytes::from_bytes(key), 0), random, payload)
 }
 
 /// An object's key, of a dataset's.

@@ -337,8 +337,7 @@ impl<R> fmt::Debug for BlobContent<'_, R> {
 fn load(source: &mut impl ReadAt, chunks: &Chunks, index: u64, sealed: &mut [u8]) -> Result<(), BlobError> {
     let offset = index.checked_mul(SEALED_CHUNK as u64).and_then(|offset| offset.checked_add(HEAD as u64));
     source.read_exact_at(offset.ok_or(BlobError::Limit)?, sealed).map_err(source_error)?;
-    let (text, tag) = sealed.split_last_chunk_mut::<TAG>().ok_or(BlobError::Truncated)?;
-    chunks.open(index, text, tag).ok_or(BlobError::Rejected)
+    chunks.open(index, sealed).map(|_| ()).ok_or(BlobError::Rejected)
 }
 
 /// What is missing at the end was cut off.

@@ -6,7 +6,7 @@ use deedbox_testkit::rng::SeededRng;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Granularity, HostShare, Keyring, PayloadError, Record, Root, SealError, Tombstone, head::Claims};
+use crate::{Granularity, HostShare, Keyring, PayloadError, Record, Reseal, Root, SealError, Tombstone, head::Claims};
 
 pub(crate) fn id(n: u8) -> ObjectId {
     ObjectId::from_bytes([n; 16])
@@ -95,6 +95,51 @@ fn written(dataset: u8) -> (Keyring, Replica, Host) {
         let _ = replica.committed(part).unwrap();
     }
     (keyring, replica, host)
+}
+
+/// So many objects that the work on them is shared among cores: nothing is lost or changes its place, and what is wrong among
+/// them is found.
+#[test]
+fn a_large_dataset_is_written_read_and_sealed_anew_whole() {
+    let mut keyring = keyring();
+    let entry = &keyring.datasets()[0];
+    let (dataset, mut replica) = (*entry.id(), Replica::create(*entry.store(), *entry.id()));
+    let (mut host, rng) = (Host::default(), &mut SeededRng::new(6));
+    let mut draft = replica.draft();
+    let objects: Vec<ObjectId> = (0..500).map(|_| ObjectId::generate(rng)).collect();
+    for (n, object) in objects.iter().enumerate() {
+        draft.put(*object, &record(&format!("value {n}"))).unwrap();
+    }
+    let part = draft.sign(entry.keys(), Timestamp::from_secs(1), rng).unwrap();
+    let salts: std::collections::BTreeSet<_> = part.puts().iter().map(|put| put.bytes()[8..32].to_vec()).collect();
+    assert_eq!(salts.len(), objects.len(), "each seal has a salt of its own");
+    host.commit(&part);
+    let _ = replica.committed(part).unwrap();
+
+    keyring.rotate(&dataset, rng).unwrap();
+    let keys = keyring.dataset(&dataset).unwrap().keys();
+    let former = host.states[0].clone();
+    let bytes = |object: &ObjectId| former.get(object).map(|(_, _, bytes)| bytes.as_slice());
+    let mut draft = replica.draft();
+    let other = |object: &ObjectId| bytes(if *object == objects[400] { &objects[401] } else { object });
+    assert_eq!(draft.reseal(Reseal::Eager, keys.current().unwrap(), keys, other), Err(OpenError::Rejected));
+    assert_eq!(draft.reseal(Reseal::Eager, keys.current().unwrap(), keys, bytes), Ok(objects.len()));
+    let part = draft.sign(keys, Timestamp::from_secs(2), rng).unwrap();
+    host.commit(&part);
+    let _ = replica.committed(part).unwrap();
+
+    let mut reader = fresh(&replica);
+    let (heads, rows) = host.answer(usize::MAX);
+    let _ = reader.resync(&heads, &rows, keys).unwrap();
+    assert!(reader.entries().is_sorted_by_key(Entry::object) && reader.entries().len() == objects.len());
+    for (n, object) in objects.iter().enumerate() {
+        let opened = reader.open(object, &host.states[1][object].2, keys).unwrap();
+        assert_eq!(text_of(&opened), format!("value {n}"));
+    }
+    let mut altered = host.answer(usize::MAX).1;
+    let ChangedObject::Put { bytes, .. } = &mut altered[444] else { unreachable!() };
+    *bytes = &former[&objects[0]].2;
+    assert_eq!(fresh(&replica).resync(&heads, &altered, keys), Err(HeadError::RootMismatch));
 }
 
 fn fresh(replica: &Replica) -> Replica {
