@@ -216,7 +216,8 @@ fn a_refusal_takes_back_what_it_is_about_and_nothing_beside_it() {
         assert_eq!((applied.impact.lost.len(), applied.revoked), (0, vec![written]));
         let mut stay: Vec<_> = applied.handovers.into_iter().map(|(id, _)| id).collect();
         let mut expected = vec![of_ward, of_diagnosis];
-        (stay.sort_unstable_by_key(|id| *id.as_bytes()), expected.sort_unstable_by_key(|id| *id.as_bytes()));
+        stay.sort_unstable_by_key(|id| *id.as_bytes());
+        expected.sort_unstable_by_key(|id| *id.as_bytes());
         assert_eq!(stay, expected);
 
         // A seal on one field.
