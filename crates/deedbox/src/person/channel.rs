@@ -178,12 +178,31 @@ impl<H: HostClient> Person<Open<H>> {
     /// # Errors
     /// [`PersonError::Connect`], [`PersonError::Unexpected`], [`PersonError::Host`]; nothing leaves then.
     pub async fn answer(&mut self, channel: &mut Channel, record: &[u8]) -> Result<Answered, PersonError> {
+        self.answer_when(channel, record, &[]).await
+    }
+
+    /// Answers as [`Person::answer`] does, while `conditions` hold: conditions of the vocabulary that the person's agent has seen
+    /// for itself, such as `break_glass` in an emergency. The log has them, so that the person is told afterwards what left
+    /// because of them.
+    ///
+    /// # Errors
+    /// As [`Person::answer`].
+    ///
+    /// # Security
+    /// Nothing that the asker says is a condition. Whoever calls answers to the person for each.
+    pub async fn answer_when(
+        &mut self,
+        channel: &mut Channel,
+        record: &[u8],
+        conditions: &[Name],
+    ) -> Result<Answered, PersonError> {
         let now = system::now();
         self.state.permits(channel)?;
         let ask = channel.receive(record, ASK)?;
         let ask = Ask::from_bytes(&ask).map_err(|_| PersonError::Unexpected)?;
         let open = &mut self.state;
         let mut facts = HostFacts::new(channel.party.clone(), now).assurance(Assurance::Substantial);
+        facts.conditions.extend(conditions.iter().cloned());
         let evaluator = &open.rules.evaluator;
         let is_limited = |id: &Name| evaluator.policy().permission(id).is_some_and(|(rule, _)| rule.limit.is_some());
         facts

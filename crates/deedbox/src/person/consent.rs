@@ -4,12 +4,12 @@ use std::{
 };
 
 use deedbox_audit::{Entry, EntryKind};
-use deedbox_consent::{Action, At, Change, Impact, Maker, Policy, Sensitivity, VocabularyBuilder};
+use deedbox_consent::{Action, At, Change, Impact, Maker, MandateStatus, Policy, Sensitivity, VocabularyBuilder};
 use deedbox_cose::sha256;
 use deedbox_model::{Digest, Name};
-use deedbox_record::{GrantId, Granularity, VerifiedAgreement as _};
+use deedbox_record::{GrantId, Granularity, Record, VerifiedAgreement as _};
 
-use super::{Channel, Open, Person, Rules};
+use super::{Channel, Open, POLICY, Person, Rules, bytes_item};
 use crate::{
     client::HostClient,
     error::PersonError,
@@ -76,6 +76,8 @@ impl<H: HostClient> Person<Open<H>> {
         }
         let mut policy = Policy::new(builder.build()?);
         for (mandate, status) in open.rules.evaluator.policy().mandates() {
+            // Under one that has ended since, rules were made when it had not.
+            let status = if status == MandateStatus::Ended { MandateStatus::Active } else { status };
             policy.apply(Change::AddMandate(Box::new(mandate.clone()), status), &Maker::Person)?;
         }
         for (permission, status) in open.rules.evaluator.policy().permissions() {
@@ -92,6 +94,11 @@ impl<H: HostClient> Person<Open<H>> {
         }
         for prohibition in open.rules.evaluator.policy().prohibitions() {
             policy.apply(prohibition.clone(), &Maker::Person)?;
+        }
+        for (mandate, status) in open.rules.evaluator.policy().mandates() {
+            if status == MandateStatus::Ended {
+                policy.apply(Change::EndMandate(mandate.id.clone()), &Maker::Person)?;
+            }
         }
         let rules = Rules::of(policy.compile()?);
         let mut change = open.change();
@@ -113,11 +120,12 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::Rule`]; [`PersonError::Conflict`] when another device wrote meanwhile. The rules are then as they were.
     pub async fn apply(&mut self, rule: impl Into<Change>) -> Result<Applied, PersonError> {
         let entry = Entry::new(system::now(), EntryKind::Rule, None, self.state.policy_digest());
-        self.carry_out(rule.into(), &Maker::Person, entry).await
+        self.carry_out(rule.into(), &Maker::Person, None, entry).await
     }
 
     /// Takes a rule that the other side of a channel made or changed under a mandate of theirs, as [`Person::apply`] does with
-    /// the person's own. The log names who made it, and the digest of what they signed.
+    /// the person's own. The log names who made it, and the digest of what they signed, which the box keeps:
+    /// [`Person::signed_rule`].
     ///
     /// # Errors
     /// [`PersonError::Rule`]: `NotYours` when no mandate of theirs allows it, or what else is wrong with it;
@@ -133,16 +141,40 @@ impl<H: HostClient> Person<Open<H>> {
         let party = channel.party.as_str();
         let mut entry = Entry::new(system::now(), EntryKind::Rule, Some(party), self.state.policy_digest());
         entry.receipt = Some(Digest::from_bytes(sha256(&bytes)));
-        self.carry_out(rule.change().clone(), &Maker::Agent(channel.party.clone()), entry).await
+        self.carry_out(rule.change().clone(), &Maker::Agent(channel.party.clone()), Some(&bytes), entry).await
     }
 
-    async fn carry_out(&mut self, rule: Change, maker: &Maker, mut entry: Entry) -> Result<Applied, PersonError> {
+    /// The bytes that somebody signed when they made or changed a rule for the person, by the digest in the log's entry.
+    ///
+    /// # Errors
+    /// [`PersonError::NotFound`], [`PersonError::Damaged`].
+    pub fn signed_rule(&self, digest: &Digest) -> Result<Vec<u8>, PersonError> {
+        let open = &self.state;
+        let dataset = open.dataset(POLICY)?;
+        let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        let record = shelf.record(dataset, &signed_name(digest))?.ok_or(PersonError::NotFound)?;
+        Ok(record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?.to_vec())
+    }
+
+    async fn carry_out(
+        &mut self,
+        rule: Change,
+        maker: &Maker,
+        signed: Option<&[u8]>,
+        mut entry: Entry,
+    ) -> Result<Applied, PersonError> {
         let now = entry.time;
         let open = &mut self.state;
         let named = match &rule {
+            Change::AddMandate(mandate, _) => Some(mandate.id.clone()),
             Change::AddPermission(permission) => Some(permission.id.clone()),
             Change::AddProhibition(prohibition) => Some(prohibition.id.clone()),
-            Change::Lift(id) | Change::Resume(id) | Change::Suspend(id) | Change::Withdraw(id) => Some(id.clone()),
+            Change::ActivateMandate(id)
+            | Change::EndMandate(id)
+            | Change::Lift(id)
+            | Change::Resume(id)
+            | Change::Suspend(id)
+            | Change::Withdraw(id) => Some(id.clone()),
             _ => None,
         };
         let before = &open.rules.evaluator;
@@ -153,12 +185,22 @@ impl<H: HostClient> Person<Open<H>> {
         entry.policy = rules.digest;
         entry.determining = named.iter().map(|id| id.as_str().to_owned()).collect();
         let mut change = open.change();
+        if let Some(signed) = signed {
+            let (dataset, name) = (open.dataset(POLICY)?, signed_name(&Digest::from_bytes(sha256(signed))));
+            let record = Record::new(POLICY, 1, &name, bytes_item(signed)?)?;
+            change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
+        }
         change.log(entry);
         change.rules = Some(rules);
         open.take_back(change, &revoked, now).await?;
         let handovers = self.handovers(&revoked, now).await?;
         Ok(Applied { impact, revoked: revoked.iter().map(|granted| granted.id).collect(), handovers })
     }
+}
+
+/// The name of the record of a rule that somebody signed.
+fn signed_name(digest: &Digest) -> String {
+    format!("signed/{digest}")
 }
 
 /// Prints counts: who and what is the person's.
