@@ -216,6 +216,69 @@ fn sixteen_levels_and_no_more() {
 }
 
 #[test]
+fn of_claims_too_deep_a_fault_of_an_earlier_step_is_told() {
+    let member = disclosure(1, 2, |w| unit(w.text("v").uint(1)));
+    let inner = disclosure(2, 2, |w| unit(w.text("v").uint(2)));
+    let outer = disclosure(3, 2, |w| {
+        redacting(w, &[digest(&inner)], |_| {});
+        w.uint(701);
+    });
+    let with = |at_700: &dyn Fn(&mut Writer), disclosures: &[&Vec<u8>]| {
+        let payload = |w: &mut Writer| {
+            redacting(w, &[digest(&outer)], |map| {
+                map.int(600, |w| {
+                    (0..16).for_each(|_| unit(w.array(1)));
+                    w.uint(1);
+                });
+                map.int(700, at_700);
+            });
+        };
+        run(payload, &disclosures.iter().map(|one| (*one).clone()).collect::<Vec<_>>())
+    };
+    let element = |w: &mut Writer| unit(w.array(1).tag(60).bytes(&digest(&member)));
+    assert_eq!(with(&|w| unit(w.null()), &[]), "limit: Limit.Levels");
+    assert_eq!(with(&|w| unit(w.null()), &[&outer, &inner]), "limit: Limit.Levels");
+    assert_eq!(with(&|w| unit(w.null()), &[&inner]), "disclosure: Disclosure.Orphan");
+    assert_eq!(with(&element, &[]), "limit: Limit.Levels");
+    assert_eq!(with(&element, &[&member]), "disclosure: Disclosure.WrongPosition");
+    assert_eq!(with(&|w| element(w.array(1)), &[&member]), "disclosure: Disclosure.WrongPosition");
+    assert_eq!(with(&|w| element(w.tag(1)), &[&member]), "disclosure: Disclosure.WrongPosition");
+    let below = |key: u64| {
+        let digest = digest(&member);
+        move |w: &mut Writer| redacting(w, &[digest], |map| unit(map.entry(|w| unit(w.uint(key)), |w| unit(w.null()))))
+    };
+    assert_eq!(with(&below(1), &[&member]), "disclosure: Disclosure.DuplicateClaim");
+    assert_eq!(with(&below(2), &[&member]), "limit: Limit.Levels");
+}
+
+#[test]
+fn digests_that_begin_alike_are_not_the_same() {
+    let (mut first, mut second) = ([7; 32], [7; 32]);
+    (first[31], second[31]) = (1, 2);
+    assert_eq!(run(|w| redacting(w, &[first, second], |_| {}), &[]), "ok");
+    assert_eq!(run(|w| redacting(w, &[first, second, first], |_| {}), &[]), "disclosure: Disclosure.DuplicateDigest");
+}
+
+#[test]
+fn keys_beyond_64_bits_with_sign_come_in_order_and_are_named_by_their_nearest() {
+    let (large, small) =
+        (disclosure(1, 2, |w| unit(w.null().uint(u64::MAX))), disclosure(2, 2, |w| unit(w.null().nint(u64::MAX))));
+    let short = disclosure(3, 2, |w| unit(w.null().text("a")));
+    let all = [large, small, short];
+    let digests: Vec<_> = all.iter().map(|bytes| digest(bytes)).collect();
+    let payload = cbor(|w| redacting(w, &digests, |_| {}));
+    assert_eq!(run(|w| redacting(w, &digests, |_| {}), &all), "ok");
+    let header = cbor(|w| {
+        w.array(all.len());
+        all.iter().for_each(|one| unit(w.bytes(one)));
+    });
+    let read = |bytes| deedbox_cbor::read(bytes, Order::Any, &Limits::new(1 << 20)).unwrap();
+    let tree = crate::disclosure::Tree::check(read(payload.as_slice())).unwrap();
+    let paths = tree.join(Some(read(header.as_slice()))).unwrap().assemble().unwrap().paths.to_vec();
+    assert_eq!(paths, [claim_path![i64::MIN], claim_path![i64::MAX], claim_path!["a"]]);
+}
+
+#[test]
 fn at_most_2048_disclosures() {
     let decoy = |at: u16| {
         let mut salt = [0; 16];
@@ -286,6 +349,16 @@ fn of_several_faults_the_earliest_steps_is_told_in_any_order() {
 }
 
 proptest! {
+    #[test]
+    fn many_strings_are_ordered_as_one_by_one(
+        left in proptest::collection::vec(any::<u8>(), 0..12), right in proptest::collection::vec(any::<u8>(), 0..12), same in 0..12_usize,
+    ) {
+        let right = [&left[..same.min(left.len())], &right].concat();
+        // No encoding is empty, so nothing need be said of that.
+        prop_assume!(!left.is_empty() && !right.is_empty());
+        prop_assert_eq!(crate::disclosure::bytewise(&left, &right), left.cmp(&right));
+    }
+
     #[test]
     fn a_verdict_is_the_same_in_any_order(
         seed: u64, order: u64, changes in proptest::collection::vec(any::<(u16, u16, u8)>(), 0..3),
