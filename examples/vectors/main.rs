@@ -19,6 +19,7 @@ mod ed25519;
 mod edhoc;
 mod hcert;
 mod hpke;
+mod manifest;
 mod merkle;
 mod record_objects;
 mod sd_cwt;
@@ -41,8 +42,8 @@ const SUITES: &[(&str, Run)] = &[
     ("hpke", hpke::run),
     ("merkle", merkle::run),
     ("record-objects", record_objects::run),
-    ("sd-cwt", sd_cwt::run),
-    ("status-list", status_list::run),
+    ("sd-cwt", manifest::run::<sd_cwt::Case>),
+    ("status-list", manifest::run::<status_list::Case>),
 ];
 
 /// Counts verdicts and prints those that went wrong.

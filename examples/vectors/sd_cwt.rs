@@ -1,8 +1,5 @@
 //! Suite `sd-cwt`: issued credentials as a holder accepts them, presentations as a verifier checks them up to the status.
 
-use std::{collections::BTreeMap, path::Path};
-
-use deedbox_cose::VerifyKey;
 use deedbox_credential::{
     AcceptPolicy, Audience, Challenge, HeldCredential, KeyState, StatusPolicy, StatusReference, TrustStore, Vct,
     VctPolicy, Verifier,
@@ -11,22 +8,15 @@ use deedbox_credential::{
 use deedbox_model::Timestamp;
 use serde::Deserialize;
 
-use crate::{Report, hex, unhex};
+use crate::{
+    hex,
+    manifest::{self, Expect, verify_key},
+    unhex,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    schema: String,
-    #[serde(rename = "comment")]
-    _comment: String,
-    #[serde(rename = "test_keys", default)]
-    _test_keys: BTreeMap<String, String>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
+pub(crate) struct Case {
     name: String,
     kind: Kind,
     token: String,
@@ -54,13 +44,6 @@ struct Case {
 enum Kind {
     Issued,
     Presentation,
-}
-
-#[derive(Clone, Copy, PartialEq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Expect {
-    Accept,
-    Reject,
 }
 
 #[derive(Deserialize)]
@@ -97,63 +80,51 @@ enum State {
     Retired,
 }
 
-/// Judges one manifest.
-pub(crate) fn run(file: &Path, report: &mut Report) {
-    let Some(manifest) = report.load::<File>(file) else { return };
-    if manifest.schema != "deedbox-sd-cwt/1" {
-        report.fail(&file.display().to_string(), "another schema", "deedbox-sd-cwt/1");
-        return;
-    }
-    for case in &manifest.cases {
-        report
-            .case(&case.name, || judge(case).unwrap_or_else(|fault| (fault.to_owned(), "a case of the schema".into())));
-    }
-}
+impl manifest::Case for Case {
+    const SCHEMA: &'static str = "deedbox-sd-cwt/1";
 
-/// What was got and what was wanted. `Err` is a fault of the file, not of the token.
-fn judge(case: &Case) -> Result<(String, String), &'static str> {
-    let trust = trust(&case.trust)?;
-    let token = unhex(&case.token).ok_or("token is not hex")?;
-    let now = Timestamp::from_secs(case.now);
-    let got = match case.kind {
-        Kind::Issued => {
-            let policy = match &case.holder_key {
-                None => test_util::any_holder(),
-                Some(key) => AcceptPolicy::new(verify_key(key).ok_or("holder_key is no key")?),
-            };
-            let policy = if case.deterministic { policy } else { policy.allow_unsorted() }.with_leeway(case.leeway);
-            HeldCredential::accept(&token, &trust, &policy, now)
-                .map(|held| accepted(held.claims().as_bytes(), held.status()))
-        }
-        Kind::Presentation => {
-            let audience = case.audience.as_deref().and_then(|name| Audience::parse(name).ok()).ok_or("audience")?;
-            let nonce = case.nonce.as_deref().and_then(unhex).ok_or("nonce is not hex")?;
-            let max_age = case.max_age.unwrap_or(Challenge::MAX_AGE_SECS);
-            let challenge = Challenge::try_new(&nonce, max_age).map_err(|_| "nonce is too short or too long")?;
-            let types = match &case.vct {
-                None => VctPolicy::any_or_none(),
-                Some(types) => VctPolicy::any_of(types.iter().map(vct)),
-            };
-            // Steps 1 to 17: the status is exposed, not looked at.
-            Verifier::new(&trust, audience, types, StatusPolicy::Required)
-                .with_leeway(case.leeway)
-                .verify(&token, challenge, now)
-                .map(|shown| accepted(test_util::claims(&shown).as_bytes(), shown.status().as_ref()))
-        }
-    };
-    let want = match case.expect {
-        Expect::Accept => {
-            let claims = case.claims.as_deref().and_then(unhex).ok_or("claims are not hex")?;
-            let status = case.status.as_ref().map(|status| StatusReference::new(status.idx, status.uri.as_str()));
-            accepted(&claims, status.as_ref())
-        }
-        Expect::Reject => match &case.stage {
-            Some(stage) => format!("reject/{stage}"),
-            None if got.is_err() => return Ok(("reject".into(), "reject".into())),
-            None => "reject".into(),
-        },
-    };
-    Ok((got.unwrap_or_else(|error| format!("reject/{}", error.stage())), want))
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn judge(&self) -> Result<(String, String), &'static str> {
+        let trust = trust(&self.trust)?;
+        let token = unhex(&self.token).ok_or("token is not hex")?;
+        let now = Timestamp::from_secs(self.now);
+        let got = match self.kind {
+            Kind::Issued => {
+                let policy = match &self.holder_key {
+                    None => test_util::any_holder(),
+                    Some(key) => AcceptPolicy::new(verify_key(key).ok_or("holder_key is no key")?),
+                };
+                let policy = if self.deterministic { policy } else { policy.allow_unsorted() }.with_leeway(self.leeway);
+                HeldCredential::accept(&token, &trust, &policy, now)
+                    .map(|held| accepted(held.claims().as_bytes(), held.status()))
+            }
+            Kind::Presentation => {
+                let audience =
+                    self.audience.as_deref().and_then(|name| Audience::parse(name).ok()).ok_or("audience")?;
+                let nonce = self.nonce.as_deref().and_then(unhex).ok_or("nonce is not hex")?;
+                let max_age = self.max_age.unwrap_or(Challenge::MAX_AGE_SECS);
+                let challenge = Challenge::try_new(&nonce, max_age).map_err(|_| "nonce is too short or too long")?;
+                let types = match &self.vct {
+                    None => VctPolicy::any_or_none(),
+                    Some(types) => VctPolicy::any_of(types.iter().map(vct)),
+                };
+                // Steps 1 to 17: the status is exposed, not looked at.
+                Verifier::new(&trust, audience, types, StatusPolicy::Required)
+                    .with_leeway(self.leeway)
+                    .verify(&token, challenge, now)
+                    .map(|shown| accepted(test_util::claims(&shown).as_bytes(), shown.status().as_ref()))
+            }
+        };
+        let wanted = || {
+            let claims = self.claims.as_deref().and_then(unhex).ok_or("claims are not hex")?;
+            let status = self.status.as_ref().map(|status| StatusReference::new(status.idx, status.uri.as_str()));
+            Ok(accepted(&claims, status.as_ref()))
+        };
+        self.expect.compare(got, wanted, self.stage.as_deref())
+    }
 }
 
 fn accepted(claims: &[u8], status: Option<&StatusReference>) -> String {
@@ -187,8 +158,4 @@ fn vct(given: &Type) -> Vct {
         Type::Number(number) => Vct::number(*number),
         Type::Text(text) => Vct::from(text.as_str()),
     }
-}
-
-fn verify_key(cose_key: &str) -> Option<VerifyKey> {
-    VerifyKey::parse(&unhex(cose_key)?).ok()
 }

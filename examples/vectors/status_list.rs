@@ -1,8 +1,5 @@
 //! Suite `status-list`: status lists by themselves, and status list tokens as a verifier checks them, with or without one entry.
 
-use std::{collections::BTreeMap, path::Path};
-
-use deedbox_cose::VerifyKey;
 use deedbox_credential::{
     FetchedStatusList, KeyState, StatusList, StatusReference, StatusSource, TrustStore, VerifyError,
     test_util::{self, Listed},
@@ -10,22 +7,14 @@ use deedbox_credential::{
 use deedbox_model::Timestamp;
 use serde::Deserialize;
 
-use crate::{Report, unhex};
+use crate::{
+    manifest::{self, Expect, verify_key},
+    unhex,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
-    schema: String,
-    #[serde(rename = "comment")]
-    _comment: String,
-    #[serde(rename = "test_keys", default)]
-    _test_keys: BTreeMap<String, String>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
+pub(crate) struct Case {
     name: String,
     kind: Kind,
     expect: Expect,
@@ -54,13 +43,6 @@ enum Kind {
     Token,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Expect {
-    Accept,
-    Reject,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Key {
@@ -71,41 +53,28 @@ struct Key {
 /// The issuer of every case: the status keys given are its own.
 const ISS: &str = "https://issuer.test";
 
-/// Judges one manifest.
-pub(crate) fn run(file: &Path, report: &mut Report) {
-    let Some(manifest) = report.load::<File>(file) else { return };
-    if manifest.schema != "deedbox-status-list/1" {
-        report.fail(&file.display().to_string(), "another schema", "deedbox-status-list/1");
-        return;
-    }
-    for case in &manifest.cases {
-        report
-            .case(&case.name, || judge(case).unwrap_or_else(|fault| (fault.to_owned(), "a case of the schema".into())));
-    }
-}
+impl manifest::Case for Case {
+    const SCHEMA: &'static str = "deedbox-status-list/1";
 
-/// What was got and what was wanted. `Err` is a fault of the file, not of the list.
-fn judge(case: &Case) -> Result<(String, String), &'static str> {
-    let list = match case.kind {
-        Kind::List => {
-            let list = case.list.as_deref().and_then(unhex).ok_or("list is not hex")?;
-            test_util::unsigned_status_list(&list, case.max_bytes.unwrap_or(MAX_BYTES))
-        }
-        Kind::Token => token(case)?,
-    };
-    let list = match (list, case.idx) {
-        (Ok(list), Some(idx)) => test_util::require_valid(&list, idx).map(|()| list),
-        (list, _) => list,
-    };
-    Ok(match (list, case.expect) {
-        (Ok(list), Expect::Accept) => (accepted(case, &list), accepted_as_listed(case)),
-        (Ok(_), Expect::Reject) => ("accept".into(), rejected(case)),
-        (Err(error), Expect::Accept) => (format!("reject/{}", error.stage()), "accept".into()),
-        (Err(error), Expect::Reject) => match &case.stage {
-            Some(_) => (format!("reject/{}", error.stage()), rejected(case)),
-            None => ("reject".into(), "reject".into()),
-        },
-    })
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn judge(&self) -> Result<(String, String), &'static str> {
+        let list = match self.kind {
+            Kind::List => {
+                let list = self.list.as_deref().and_then(unhex).ok_or("list is not hex")?;
+                test_util::unsigned_status_list(&list, self.max_bytes.unwrap_or(MAX_BYTES))
+            }
+            Kind::Token => token(self)?,
+        };
+        let list = match (list, self.idx) {
+            (Ok(list), Some(idx)) => test_util::require_valid(&list, idx).map(|()| list),
+            (list, _) => list,
+        };
+        let got = list.map(|list| accepted(self, &list));
+        self.expect.compare(got, || Ok(accepted_as_listed(self)), self.stage.as_deref())
+    }
 }
 
 fn token(case: &Case) -> Result<Result<StatusList, VerifyError>, &'static str> {
@@ -114,7 +83,7 @@ fn token(case: &Case) -> Result<Result<StatusList, VerifyError>, &'static str> {
         let listed = Listed {
             iss: ISS.into(),
             kid: unhex(&key.kid).ok_or("kid is not hex")?,
-            key: unhex(&key.key).and_then(|key| VerifyKey::parse(&key).ok()).ok_or("a status key is no key")?,
+            key: verify_key(&key.key).ok_or("a status key is no key")?,
             state: KeyState::Active,
             not_before: None,
             not_after: None,
@@ -130,10 +99,6 @@ fn token(case: &Case) -> Result<Result<StatusList, VerifyError>, &'static str> {
     let fetched = FetchedStatusList::new(&token, received_at);
     let max = case.max_bytes.unwrap_or(MAX_BYTES);
     Ok(test_util::status_list(fetched, &source, &trust, now, case.leeway, max))
-}
-
-fn rejected(case: &Case) -> String {
-    case.stage.as_ref().map_or_else(|| "reject".into(), |stage| format!("reject/{stage}"))
 }
 
 /// The verdict, and the entries that the case lists, as they are.
