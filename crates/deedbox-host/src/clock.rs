@@ -16,21 +16,51 @@ impl<F: Fn() -> Timestamp + Send + Sync + 'static> Clock for F {
     }
 }
 
-/// A clock that never goes back: set back, it stands still, so that nothing expired comes to life.
+/// A clock that never goes back: set back, it stands still, so that nothing expired comes to life. The greatest time seen
+/// is noted in the storage now and then, so that this holds across restarts.
 #[derive(Debug)]
 pub(crate) struct Steady<C> {
     clock: C,
     last: AtomicU64,
+    /// The time noted last; `UNREAD` until what was noted by others was read.
+    noted: AtomicU64,
 }
+
+/// Seconds after which the time is noted again.
+const NOTE_SECS: u64 = 10;
+
+const UNREAD: u64 = u64::MAX;
 
 impl<C: Clock> Steady<C> {
     pub(crate) const fn new(clock: C) -> Self {
-        Self { clock, last: AtomicU64::new(0) }
+        Self { clock, last: AtomicU64::new(0), noted: AtomicU64::new(UNREAD) }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         let now = self.clock.now().secs();
         Timestamp::from_secs(self.last.fetch_max(now, Ordering::AcqRel).max(now))
+    }
+
+    /// Whether what was noted before is still to be read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.noted.load(Ordering::Acquire) == UNREAD
+    }
+
+    /// Whether `now` is so much later than what was noted that it is to be noted.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        now.secs().saturating_sub(self.noted.load(Ordering::Acquire)) >= NOTE_SECS
+    }
+
+    /// Whether a time was noted, here or by others.
+    pub(crate) fn has_noted(&self, at: Timestamp) -> bool {
+        let noted = self.noted.load(Ordering::Acquire);
+        noted != UNREAD && noted >= at.secs()
+    }
+
+    /// The storage's answer to a note.
+    pub(crate) fn noted(&self, at: Timestamp) {
+        self.seen(at);
+        self.noted.store(at.secs(), Ordering::Release);
     }
 
     /// A time that was seen elsewhere: stored rows carry it from one process to the next.

@@ -12,6 +12,8 @@ pub struct Config {
     pub quota: Quota,
     /// Bytes of a commit.
     pub commit_len: u64,
+    /// Seconds that a request's body may take to arrive.
+    pub body_secs: u64,
     /// Objects put by a commit.
     pub puts: u64,
     /// Bytes of an object.
@@ -69,6 +71,7 @@ impl Default for Config {
             admission: Admission::Closed,
             quota: Quota::default(),
             commit_len: 32 << 20,
+            body_secs: 60,
             puts: 20_000,
             object_len: 320 << 10,
             keyring_len: 2 << 20,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
+use std::io::{self, BufRead};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -18,6 +19,45 @@ pub enum Event {
     /// The feed is over; nothing follows.
     End(End),
 }
+
+impl Event {
+    /// Reads the next event of a feed as the router sends it, `text/event-stream`; `None` where the stream ends. Comments,
+    /// other fields and events of other kinds are passed over.
+    ///
+    /// # Errors
+    /// `InvalidData` for a line beyond 1 KiB and for an event of a known kind that does not read; else the reader's own.
+    pub fn read(from: &mut impl BufRead) -> io::Result<Option<Self>> {
+        let wrong = || io::Error::from(io::ErrorKind::InvalidData);
+        let (mut kind, mut data) = (String::new(), String::new());
+        loop {
+            let mut line = Vec::new();
+            let mut limited = io::Read::take(&mut *from, MAX_LINE);
+            limited.read_until(b'\n', &mut line)?;
+            let Some(line) = line.strip_suffix(b"\n") else {
+                // whatever stands before the end without a line's end is half an event
+                return if limited.limit() > 0 { Ok(None) } else { Err(wrong()) };
+            };
+            let line = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)).map_err(|_| wrong())?;
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match (field, kind.as_str()) {
+                ("", "head") if line.is_empty() => {
+                    return data.parse().ok().and_then(Seq::new).map(|seq| Some(Self::Head(seq))).ok_or_else(wrong);
+                }
+                ("", "end") if line.is_empty() => {
+                    return End::from_code(&data).map(|end| Some(Self::End(end))).ok_or_else(wrong);
+                }
+                ("", _) if line.is_empty() => (kind, data) = (String::new(), String::new()),
+                ("event", _) => kind = value.to_owned(),
+                ("data", _) => data = value.to_owned(),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Most bytes of a line of a feed.
+const MAX_LINE: u64 = 1_024;
 
 /// Why a feed is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +226,12 @@ impl Signals {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// How many feeds are open.
+    #[cfg(feature = "http")]
+    pub(crate) fn count(&self) -> usize {
+        self.held().stores.values().map(BTreeMap::len).sum()
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.held().closing
     }
@@ -235,4 +281,47 @@ fn mark(slots: &mut BTreeMap<u64, Slot>) -> Vec<Waker> {
         slot.waker.take()
     };
     slots.values_mut().filter_map(mark).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(mut bytes: &[u8]) -> Vec<Result<Event, io::ErrorKind>> {
+        let mut events = Vec::new();
+        loop {
+            match Event::read(&mut bytes) {
+                Ok(Some(event)) => events.push(Ok(event)),
+                Ok(None) => return events,
+                Err(error) => {
+                    events.push(Err(error.kind()));
+                    return events;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn events_read_as_they_are_sent() {
+        let head = |seq| Ok(Event::Head(Seq::new(seq).unwrap()));
+        let sent = b": \n\nevent: head\nid: 7\ndata: 7\n\nevent:head\r\ndata:8\r\n\r\nevent: other\ndata: x\n\n\
+            event: end\ndata: Revoked\n\n";
+        assert_eq!(all(sent), [head(7), head(8), Ok(Event::End(End::Revoked))]);
+        for length in 0..sent.len() {
+            assert!(all(&sent[..length]).iter().all(Result::is_ok), "cut off after {length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        let wrong = [Err(io::ErrorKind::InvalidData)];
+        for sent in
+            ["event: head\ndata: x\n\n", "event: head\ndata: 0\n\n", "event: head\n\n", "event: end\ndata: Other\n\n"]
+        {
+            assert_eq!(all(sent.as_bytes()), wrong, "{sent}");
+        }
+        assert_eq!(all(&[b'x'; 2_000]), wrong);
+        assert_eq!(all(b"event: head\ndata: \xff\n\n"), wrong);
+        assert_eq!(all(&[&[b'x'; 1_022][..], b"\n\n"].concat()), [], "a long line that is no event");
+    }
 }

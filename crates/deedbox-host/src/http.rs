@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{BodyDataStream, Bytes, HttpBody as _};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -29,12 +29,14 @@ use crate::service::Host;
 use crate::wire;
 
 mod openapi;
+mod serve;
 
 pub use openapi::openapi;
 use openapi::{Entry, TABLE};
+pub use serve::{ServeLimits, serve};
 
-/// Seconds that a request's body may take to arrive.
-const BODY_SECS: u64 = 60;
+/// Bytes of a body that are read before it is known who asks.
+const STRANGERS_LEN: u64 = 64 << 10;
 
 /// Seconds after which a feed looks for what other processes did, and whether its time is over.
 const TICK_SECS: u64 = 5;
@@ -98,6 +100,11 @@ struct Held {
 }
 
 impl Held {
+    fn without_body(&self) -> Self {
+        let (target, proof) = (self.target.clone(), self.proof.clone());
+        Self { method: self.method, target, body: Vec::new(), range: self.range, proof }
+    }
+
     fn as_request<'a>(&'a self, origin: &'a str) -> Request<'a> {
         let (target, body, proof) = (&self.target, &self.body, self.proof.as_deref());
         Request { method: self.method, origin, target, body, range: self.range, proof }
@@ -109,10 +116,14 @@ async fn answer<S: Storage, C: Clock>(
     entry: &'static Entry,
     request: axum::extract::Request,
 ) -> Response {
-    let len = request.headers().get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse::<u64>().ok());
-    let answered = respond(served, entry, request).await;
+    let began = tokio::time::Instant::now();
+    let len = content_length(request.headers());
+    let answered = respond(Arc::clone(&served), entry, request).await;
     let code = answered.as_ref().map_or_else(HostError::code, |_| "Done");
     let response = answered.unwrap_or_else(|error| problem(&error));
+    let reply_len = response.body().size_hint().exact().unwrap_or(0);
+    let lengths = (len.unwrap_or(0), reply_len);
+    served.host.metrics.count((entry.method.as_str(), entry.path), code, began.elapsed(), lengths);
     // the route's pattern, never its ids
     tracing::info!(
         method = entry.method.as_str(),
@@ -141,10 +152,21 @@ async fn respond<S: Storage, C: Clock>(
         None => None,
     };
     let range = range(entry.method, &head.headers)?;
-    let limit = served.host.body_limit();
-    let arrives = tokio::time::timeout(Duration::from_secs(BODY_SECS), collect(body, limit));
-    let body = arrives.await.map_err(|_| HostError::Malformed)??;
-    let held = Held { method: entry.method, target, body, range, proof };
+    let mut held = Held { method: entry.method, target, body: Vec::new(), range, proof };
+    let mut body = body.into_data_stream();
+    let patience = Duration::from_secs(served.host.body_secs());
+    let arrives = read_body(&served, &mut held, content_length(&head.headers), &mut body);
+    match tokio::time::timeout(patience, arrives).await {
+        Err(_) => return Err(HostError::Malformed),
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            // a client that is still sending would not see the answer: what comes is read and dropped, as far as a body may
+            // reach
+            let rest = drain(&mut body, served.host.body_limit());
+            let _ = tokio::time::timeout(patience, rest).await;
+            return Err(error);
+        }
+    }
     if entry.is_feed() {
         return feed(&served, &held, &head.headers).await;
     }
@@ -183,18 +205,48 @@ fn range(method: Method, headers: &HeaderMap) -> Result<Option<ByteRange>, HostE
     parsed.map(Some).ok_or(HostError::Malformed)
 }
 
-async fn collect(body: Body, limit: u64) -> Result<Vec<u8>, HostError> {
-    let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
-    while let Some(more) = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).await {
-        let more = more.map_err(|_| HostError::Malformed)?;
-        let len = bytes.len().saturating_add(more.len());
-        if u64::try_from(len).map_or(true, |len| len > limit) {
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok())
+}
+
+async fn next(body: &mut BodyDataStream) -> Result<Option<Bytes>, HostError> {
+    poll_fn(|cx| Pin::new(&mut *body).poll_next(cx)).await.transpose().map_err(|_| HostError::Malformed)
+}
+
+/// Reads the body; more than a stranger's share of it only once it is known who asks.
+async fn read_body<S: Storage, C: Clock>(
+    served: &Arc<Served<S, C>>,
+    held: &mut Held,
+    told: Option<u64>,
+    body: &mut BodyDataStream,
+) -> Result<(), HostError> {
+    let limit = served.host.body_limit();
+    let mut known = false;
+    let mut len = told.unwrap_or(0);
+    loop {
+        if len > limit {
             return Err(HostError::TooLarge { limit });
         }
-        bytes.extend_from_slice(&more);
+        if len > STRANGERS_LEN && !known {
+            let (served, asks) = (Arc::clone(served), held.without_body());
+            blocking(async move { served.host.recognise(&asks.as_request(&served.origin), len).await }).await?;
+            known = true;
+        }
+        let Some(more) = next(body).await? else { return Ok(()) };
+        held.body.extend_from_slice(&more);
+        len = len.max(u64::try_from(held.body.len()).unwrap_or(u64::MAX));
     }
-    Ok(bytes)
+}
+
+/// Reads on and keeps nothing.
+async fn drain(body: &mut BodyDataStream, limit: u64) {
+    let mut len: u64 = 0;
+    while let Ok(Some(more)) = next(body).await {
+        len = len.saturating_add(u64::try_from(more.len()).unwrap_or(u64::MAX));
+        if len > limit {
+            return;
+        }
+    }
 }
 
 fn write(method: Method, reply: Reply) -> Response {

@@ -51,13 +51,13 @@
 //! The host sees ids, padded sizes, times, which capability touches what, and the owner's aliases of one store. A
 //! capability protects order and metadata; secrecy rests on keys the host never has. A replayed proof works within 120
 //! seconds: commits are compare-and-swap, mail is deduplicated, reads give ciphertext. Notices are evidence of an honest
-//! host only. The greatest time seen is kept in memory and in the rows that were written, so that a clock set back before
-//! a restart can revive what expired since the last row: run a clock that is kept right. How long an answer takes may tell
-//! whether a store exists.
+//! host only. The greatest time seen is noted every ten seconds, and before anything is refused as expired: a clock set back
+//! while the host was down brings back less than that. What is missing is looked for all the same, so that answers to
+//! strangers cost alike; whether a store's file was open already may still show.
 //!
 //! # Features
 //!
-//! - `http`: an axum router, server-sent events and an OpenAPI description, `router` and `openapi`
+//! - `http`: an axum router with server-sent events, its OpenAPI description, a server that bears bad clients, metrics
 //! - `problem`: what HTTP clients and servers share: errors as problem details, proofs as a header
 //!
 //! Requests, bodies, checks and codes are specified in `docs/format/host.md`.
@@ -75,6 +75,8 @@ mod feed;
 #[cfg(feature = "http")]
 mod http;
 mod meter;
+#[cfg(feature = "http")]
+mod metrics;
 #[cfg(feature = "problem")]
 mod problem;
 mod quota;
@@ -87,7 +89,7 @@ pub use config::{Admission, Config, Rate};
 pub use error::HostError;
 pub use feed::{End, Event, Feed};
 #[cfg(feature = "http")]
-pub use http::{openapi, router};
+pub use http::{ServeLimits, openapi, router, serve};
 pub use meter::{Meters, Sums, UsageClass, UsageEvent, UsageSink};
 #[cfg(feature = "problem")]
 pub use problem::{BLOB_LENGTH, BLOB_SEALED, PROBLEM, authorization, proof_of};

@@ -35,6 +35,24 @@ pub struct UsageEvent {
     pub bytes: u64,
 }
 
+impl UsageClass {
+    const ALL: [Self; 5] = [Self::Blob, Self::Commit, Self::Feed, Self::Mail, Self::Read];
+
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Blob => 1,
+            Self::Commit => 2,
+            Self::Feed => 3,
+            Self::Mail => 4,
+            Self::Read => 5,
+        }
+    }
+
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.number() == number)
+    }
+}
+
 impl UsageEvent {
     pub(crate) const fn new(meter: [u8; 16], day: u64, class: UsageClass, bytes: u64) -> Self {
         Self { meter, day, class, bytes }
@@ -47,7 +65,8 @@ pub trait UsageSink: Send + Sync + 'static {
     fn record(&self, event: UsageEvent);
 }
 
-/// Sums of usage in memory, until the embedder takes them: a crash loses what was not taken, in the payer's favour.
+/// Sums of usage in memory, until they are taken: a crash loses what was not taken, in the payer's favour.
+/// [`Host::write_meters`](crate::Host::write_meters) moves them into the storage.
 #[derive(Debug, Default)]
 pub struct Meters {
     sums: Mutex<Sums>,
@@ -67,6 +86,16 @@ impl Meters {
     #[must_use]
     pub fn take(&self) -> Sums {
         std::mem::take(&mut *self.sums.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sums that could not be written after all.
+    pub(crate) fn put_back(&self, sums: Sums) {
+        let mut held = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, more) in sums {
+            let total = held.entry(key).or_default();
+            total.count = total.count.saturating_add(more.count);
+            total.bytes = total.bytes.saturating_add(more.bytes);
+        }
     }
 }
 

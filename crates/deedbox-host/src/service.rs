@@ -41,6 +41,8 @@ pub struct Host<S, C> {
     header_reads: Buckets<StoreId>,
     signals: Arc<Signals>,
     sink: Option<Arc<dyn UsageSink>>,
+    #[cfg(feature = "http")]
+    pub(crate) metrics: crate::metrics::Metrics,
 }
 
 impl<S, C> std::fmt::Debug for Host<S, C> {
@@ -48,6 +50,12 @@ impl<S, C> std::fmt::Debug for Host<S, C> {
         f.debug_struct("Host").finish_non_exhaustive()
     }
 }
+
+/// The key that stands in for a holder's where there is none: the first of RFC 8032, section 7.1.
+const NOBODY: [u8; 32] = [
+    0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e, 0xe1, 0x72,
+    0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
+];
 
 /// That the embedder admits a new store: whoever makes one has decided so.
 #[derive(Debug)]
@@ -59,6 +67,13 @@ impl Admitted {
     pub const fn by_embedder() -> Self {
         Self(())
     }
+}
+
+/// Whose proof a request has.
+struct Known {
+    store: StoreId,
+    row: Row,
+    claims: Claims,
 }
 
 /// A caller whose proof holds and whose capability is in force.
@@ -88,6 +103,8 @@ impl<S: Storage, C: Clock> Host<S, C> {
             header_reads: Buckets::new(),
             signals: Arc::default(),
             sink: None,
+            #[cfg(feature = "http")]
+            metrics: crate::metrics::Metrics::default(),
         }
     }
 
@@ -102,14 +119,73 @@ impl<S: Storage, C: Clock> Host<S, C> {
         self.config.commit_len
     }
 
+    /// Seconds that a request's body may take to arrive.
+    #[cfg(feature = "http")]
+    pub(crate) const fn body_secs(&self) -> u64 {
+        self.config.body_secs
+    }
+
+    /// What an operator watches, in the text format of Prometheus: requests by route and code, their times and bytes, open
+    /// feeds. It names nobody. Serve it to yourself, not to everybody.
+    #[cfg(feature = "http")]
+    pub fn metrics(&self) -> String {
+        self.metrics.to_text(self.signals.count())
+    }
+
+    /// Whether the body of a request is worth reading, of which `request` has all but that: who asks is known, and the
+    /// signature is theirs. Whether it is over this body is seen when the body is there.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `ClockSkew`, `NotFound`, `NotPermitted` as for [`Host::call`]; `TooLarge` for a new store.
+    #[cfg(feature = "http")]
+    pub(crate) async fn recognise(&self, request: &Request<'_>, len: u64) -> Result<(), HostError> {
+        match Route::parse(request.method, request.target).ok_or(HostError::NotFound)? {
+            Route::Create if self.config.admission != Admission::Open => Err(HostError::NotPermitted),
+            Route::Create => {
+                // what stands around the header in a create body
+                let limit = self.config.header_len.saturating_add(256);
+                if len > limit { Err(HostError::TooLarge { limit }) } else { Ok(()) }
+            }
+            Route::Header(_) => Err(HostError::Malformed),
+            Route::Of(name, _) => {
+                let known = self.identify(request, name).await?;
+                let now = self.time().await?;
+                if known.claims.time.secs().abs_diff(now.secs()) > MAX_SKEW_SECS {
+                    return Err(HostError::ClockSkew { now });
+                }
+                in_force(&known.row, now)
+            }
+        }
+    }
+
     /// The storage, for the embedder's own work: back-ups, checks.
     pub const fn storage(&self) -> &S {
         &self.storage
     }
 
-    /// The host's time.
+    /// The host's time, as far as it is known without asking the storage.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The host's time, once what was noted of it before a restart is known. It is noted every ten seconds.
+    async fn time(&self) -> Result<Timestamp, HostError> {
+        if self.clock.is_unread() {
+            let noted = self.storage.note(Timestamp::from_secs(0), &[]).await.map_err(HostError::Storage)?;
+            self.clock.noted(noted);
+        }
+        let now = self.clock.now();
+        if self.clock.is_due(now) {
+            self.note_time(now).await;
+        }
+        Ok(now)
+    }
+
+    /// Notes a time. On a full disk reads go on, and the next request tries again.
+    async fn note_time(&self, now: Timestamp) {
+        if let Ok(noted) = self.storage.note(now, &[]).await {
+            self.clock.noted(noted);
+        }
     }
 
     /// Makes a store, with a first capability for its owner: the whole store, every operation, without end.
@@ -123,7 +199,7 @@ impl<S: Storage, C: Clock> Host<S, C> {
         let rights = vec![Right::new(Target::Store, Ops::ALL)];
         let name = StoreName::from(new.store);
         let capability = Capability::new(new.capability, new.holder, name, rights, Timestamp::from_secs(0), forever);
-        let row = Row::new(State::Active, self.now(), capability).to_bytes();
+        let row = Row::new(State::Active, self.time().await?, capability).to_bytes();
         let new_store = NewStore {
             header: new.header,
             header_version: version,
@@ -194,33 +270,50 @@ impl<S: Storage, C: Clock> Host<S, C> {
         }
     }
 
-    /// Steps 1 to 7: who asks, and whether the capability is in force. Steps 1 to 4 give one answer.
-    async fn authenticate(&self, request: &Request<'_>, name: StoreName) -> Result<Caller, HostError> {
+    /// Steps 1 to 3: whose proof it is. Whether it is over this request is step 4.
+    async fn identify(&self, request: &Request<'_>, name: StoreName) -> Result<Known, HostError> {
         let bytes = request.proof.ok_or(HostError::Unauthenticated)?;
         let proof = Proof::parse(bytes).ok_or(HostError::Unauthenticated)?;
         let id = proof.capability();
         let store = match self.storage.resolve(name).await {
-            Ok(Some(store)) => store,
-            Ok(None) | Err(StorageError::NotFound) => return Err(HostError::Unauthenticated),
+            Ok(store) => store,
+            Err(StorageError::NotFound) => None,
             Err(error) => return Err(HostError::Storage(error)),
         };
-        let row = self.row(store, id).await?.ok_or(HostError::Unauthenticated)?;
-        if row.capability.name != name {
+        // Whatever is missing, the rest is done as if it were there: a row is read, a signature verified, the request
+        // hashed. So the time an answer takes tells as little as its text.
+        let held = store.unwrap_or_else(|| StoreId::from_bytes(*name.as_bytes()));
+        let row = self.row(held, id).await?;
+        let claims: Option<Claims> = proof.verify(row.as_ref().map_or(&NOBODY, |row| &row.capability.holder));
+        match (store, row, claims) {
+            (Some(store), Some(row), Some(claims)) if row.capability.name == name => Ok(Known { store, row, claims }),
+            _ => Err(HostError::Unauthenticated),
+        }
+    }
+
+    /// Steps 1 to 7: who asks, and whether the capability is in force. Steps 1 to 4 give one answer.
+    async fn authenticate(&self, request: &Request<'_>, name: StoreName) -> Result<Caller, HostError> {
+        let known = self.identify(request, name).await;
+        let hash = request.hash();
+        let Known { store, row, claims } = known?;
+        if claims.request != hash {
             return Err(HostError::Unauthenticated);
         }
-        let claims: Claims = proof.verify(&row.capability.holder).ok_or(HostError::Unauthenticated)?;
-        if claims.request != request.hash() {
-            return Err(HostError::Unauthenticated);
-        }
-        let hash = sha256(bytes);
+        let hash = sha256(request.proof.unwrap_or_default());
         let proof = hash.first_chunk().copied().ok_or(HostError::Unauthenticated)?;
-        let now = self.clock.now();
+        let now = self.time().await?;
         let caller = Caller { store, capability: row.capability.clone(), now, proof };
         let skew = claims.time.secs().abs_diff(now.secs());
         let verdict = if skew > MAX_SKEW_SECS { Err(HostError::ClockSkew { now }) } else { in_force(&row, now) };
         match verdict {
             Ok(()) => Ok(caller),
-            Err(error) => Err(self.refuse(&caller, None, None, error).await),
+            Err(error) => {
+                if matches!(error, HostError::Expired) && !self.clock.has_noted(row.capability.not_after) {
+                    // what was once refused as expired stays so, whatever the clock shows after a crash
+                    self.note_time(now).await;
+                }
+                Err(self.refuse(&caller, None, None, error).await)
+            }
         }
     }
 
@@ -283,7 +376,9 @@ impl<S: Storage, C: Clock> Host<S, C> {
         let hourly = self.config.header_reads.max(1);
         let rate = Rate { per_second: 1, burst: hourly };
         let secs = 3_600_u32.checked_div(hourly).unwrap_or(0).max(1);
-        self.header_reads.take(s, rate, secs, self.now()).map_err(|retry_after| HostError::TooMany { retry_after })?;
+        self.header_reads
+            .take(s, rate, secs, self.time().await?)
+            .map_err(|retry_after| HostError::TooMany { retry_after })?;
         Ok(Reply::ok(wire::versioned_to_bytes(header.version, &header.value)))
     }
 

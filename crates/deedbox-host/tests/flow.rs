@@ -16,7 +16,8 @@ use deedbox_host::{
     Reply, Request, UsageClass,
 };
 use deedbox_model::{BlobId, CapabilityId, DatasetId, MailboxId, Seq, StoreId, Timestamp};
-use deedbox_store::{Commit, HeadHash, MemoryStorage, Mode, Part, Put, SqliteStorage, Storage};
+use deedbox_store::conformance::Watched;
+use deedbox_store::{Commit, HeadHash, MemoryStorage, Mode, Part, Put, SqliteStorage, Storage, StorageError};
 use deedbox_testkit::rng::SeededRng;
 use futures_core::Stream as _;
 use pollster::block_on;
@@ -355,7 +356,7 @@ fn rounds_remove_what_has_lapsed() {
     let storage = SqliteStorage::open(folder.path().join("stores"), folder.path().join("shares")).unwrap();
     let world = World::over(storage, Config::default());
     a_round_removes_what_has_lapsed(&world);
-    world.host.storage().integrity_check(S).unwrap();
+    block_on(world.host.storage().check(S)).unwrap();
 }
 
 #[test]
@@ -416,4 +417,216 @@ fn what_has_a_meter_is_summed_by_day_and_class_and_nothing_else_is() {
     let feed = ([7; 16], day + 1, UsageClass::Feed);
     assert_eq!(sums, [(blob(day), total(2, 6)), (blob(day + 1), total(1, 3)), (feed, total(1, 0))]);
     assert!(meters.take().is_empty());
+}
+
+#[test]
+fn meters_are_written_down_and_kept_when_that_fails() {
+    let fails = Arc::new(AtomicU64::new(0));
+    let failing = Arc::clone(&fails);
+    let watch = move |name: &'static str| match (name, failing.load(Ordering::Relaxed)) {
+        ("note", 1) => Err(StorageError::Full),
+        ("note", 2) => Err(StorageError::backend("who knows")),
+        _ => Ok(()),
+    };
+    let World { host, hands, owner, guest } = World::over(Watched::new(MemoryStorage::new(), watch), Config::default());
+    let meters = Arc::new(Meters::new());
+    let host = Arc::into_inner(host).unwrap().with_sink(Arc::clone(&meters) as _);
+    let world = World { host: Arc::new(host), hands, owner, guest };
+    world.own(Method::Put, &format!("/blobs/{B}?seal=3"), b"abc").unwrap();
+    let (from, until) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 1_000));
+    let rights = vec![Right::new(Target::Store, Ops::READ_BLOBS)];
+    let mut capability = Capability::new(GUEST, key(&world.guest), S.into(), rights, from, until);
+    capability.meter = Some([7; 16]);
+    world.own(Method::Put, &format!("/capabilities/{GUEST}"), &capability.to_bytes()).unwrap();
+    let blob = ([7; 16], NOW / 86_400, UsageClass::Blob);
+    let metered = || block_on(world.host.metered([7; 16])).unwrap().into_iter().collect::<Vec<_>>();
+    let total = |count| deedbox_store::Total { count, bytes: count * 3 };
+    for (fails_as, written) in [(0, 1), (1, 1), (0, 3), (2, 3), (0, 3)] {
+        if fails_as > 0 || written == 1 {
+            world.blob(true, Method::Get, None, b"").unwrap();
+        }
+        fails.store(fails_as, Ordering::Relaxed);
+        assert_eq!(block_on(world.host.write_meters(&meters)).is_ok(), fails_as == 0);
+        fails.store(0, Ordering::Relaxed);
+        if fails_as == 1 {
+            world.blob(true, Method::Get, None, b"").unwrap();
+        }
+        assert_eq!(metered(), [(blob, total(written))], "what is not known to be written is not charged");
+    }
+    assert!(block_on(world.host.metered([8; 16])).unwrap().is_empty());
+}
+
+#[test]
+fn a_clock_set_back_before_a_restart_revives_nothing() {
+    let storage = Arc::new(MemoryStorage::new());
+    let mut world = World::over(Arc::clone(&storage), Config::default());
+    world.own(Method::Put, &format!("/blobs/{B}?seal=3"), b"abc").unwrap();
+    world.admit(Target::Store, Ops::READ_BLOBS);
+    let visit = |world: &World<Arc<MemoryStorage>>, at: u64| {
+        let target = format!("/v1/stores/{S}/blobs/{B}");
+        let request =
+            Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", range: None, proof: None };
+        let claims = Claims::new(GUEST, request.hash(), Timestamp::from_secs(at));
+        let proof = claims.sign(&world.guest).unwrap();
+        block_on(world.host.call(Request { proof: Some(&proof), ..request }))
+    };
+    let restart = |world: &mut World<Arc<MemoryStorage>>, at: u64| {
+        world.hands.0.store(at, Ordering::Relaxed);
+        world.host = Arc::new(Host::new(Arc::clone(&storage), world.hands.clone(), Config::default()));
+    };
+    visit(&world, NOW).unwrap();
+    // refused once is refused for good, to the second
+    world.hands.0.store(NOW + 1_000, Ordering::Relaxed);
+    assert_eq!(code(visit(&world, NOW + 1_000)), "Expired");
+    restart(&mut world, NOW);
+    assert_eq!(code(visit(&world, NOW + 1_000)), "Expired");
+    assert_eq!(code(visit(&world, NOW)), "ClockSkew");
+    assert_eq!(world.host.now().secs(), NOW + 1_000);
+    // other requests note the time every ten seconds
+    world.hands.0.store(NOW + 2_000, Ordering::Relaxed);
+    world.own(Method::Get, "/usage", b"").unwrap();
+    world.hands.0.store(NOW + 2_009, Ordering::Relaxed);
+    world.own(Method::Get, "/usage", b"").unwrap();
+    restart(&mut world, 5);
+    assert_eq!(code(visit(&world, NOW + 2_000)), "Expired");
+    assert_eq!(world.host.now().secs(), NOW + 2_000);
+}
+
+#[test]
+fn strangers_cost_the_host_the_same_work_whatever_is_missing() {
+    let told: Arc<std::sync::Mutex<Vec<&'static str>>> = Arc::default();
+    let tell = Arc::clone(&told);
+    let watch = move |name: &'static str| {
+        tell.lock().unwrap().push(name);
+        Ok(())
+    };
+    let world = World::over(Watched::new(MemoryStorage::new(), watch), Config::default());
+    world.admit(Target::Dataset(D), Ops::READ);
+    let call = |store: StoreId, signer: &LocalSigner, id: CapabilityId, signed: &str| {
+        told.lock().unwrap().clear();
+        let target = format!("/v1/stores/{store}/datasets/{D}/heads");
+        let request =
+            Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", range: None, proof: None };
+        let hash = Request { target: signed, ..request }.hash();
+        let proof = Claims::new(id, hash, world.hands.now()).sign(signer).unwrap();
+        let answer = code(block_on(world.host.call(Request { proof: Some(&proof), ..request })));
+        (answer, told.lock().unwrap().clone())
+    };
+    let (known, unknown) = (format!("/v1/stores/{S}/datasets/{D}/heads"), StoreId::from_bytes([2; 16]));
+    let of_unknown = format!("/v1/stores/{unknown}/datasets/{D}/heads");
+    let expected = ("Unauthenticated", vec!["resolve", "row"]);
+    for (what, found) in [
+        ("an unknown store", call(unknown, &world.guest, GUEST, &of_unknown)),
+        ("an unknown capability", call(S, &world.guest, CapabilityId::from_bytes([9; 16]), &known)),
+        ("another's capability", call(S, &world.guest, OWNER, &known)),
+        ("another key", call(S, &world.owner, GUEST, &known)),
+        ("another request", call(S, &world.guest, GUEST, &of_unknown)),
+    ] {
+        assert_eq!(found, expected, "{what}");
+    }
+    let (answer, work) = call(S, &world.guest, GUEST, &known);
+    assert_eq!((answer, &work[..2]), ("NotFound", ["resolve", "row"].as_slice()), "whoever is known goes the same way");
+}
+
+/// The other process of the race: for each capability named on a line it opens a feed and reads, until the feed ends, and
+/// tells the newest head it was given.
+#[test]
+#[ignore = "run by the race, in a process of its own"]
+fn racing_child() {
+    let Some(folder) = std::env::var_os("RACE_FOLDER").map(std::path::PathBuf::from) else { return };
+    let storage = SqliteStorage::open(folder.join("stores"), folder.join("shares")).unwrap();
+    let host = Arc::new(Host::new(storage, Hands(Arc::new(AtomicU64::new(NOW))), Config::default()));
+    let mut rng = SeededRng::new(7);
+    let (_, guest) = (LocalSigner::generate(&mut rng), LocalSigner::generate(&mut rng));
+    for line in std::io::stdin().lines() {
+        let id = CapabilityId::parse_hex(&line.unwrap()).unwrap();
+        let target = format!("/v1/stores/{S}/datasets/{D}/feed");
+        let request =
+            Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", range: None, proof: None };
+        let proof = Claims::new(id, request.hash(), Timestamp::from_secs(NOW)).sign(&guest).unwrap();
+        let feed = block_on(host.feed(Request { proof: Some(&proof), ..request }, None));
+        println!("open");
+        let mut newest = 0;
+        let end = match feed {
+            Err(error) => error.code(),
+            Ok(mut feed) => {
+                let heads = format!("/v1/stores/{S}/datasets/{D}/heads");
+                let request = Request { target: &heads, ..request };
+                let proof = Claims::new(id, request.hash(), Timestamp::from_secs(NOW)).sign(&guest).unwrap();
+                let mut reads = 0;
+                loop {
+                    feed.recheck();
+                    match poll(&mut feed) {
+                        Some(Some(Event::Head(seq))) => newest = newest.max(seq.get()),
+                        Some(Some(Event::End(end))) => break end.code(),
+                        Some(None) | None => {}
+                    }
+                    if reads < 5 {
+                        reads += 1;
+                        let reply = block_on(host.call(Request { proof: Some(&proof), ..request }));
+                        let bytes = reply.map_or(Vec::new(), |reply| reply.body);
+                        let count = wire::list_from_bytes(&bytes).map_or(0, |heads| heads.len() as u64);
+                        newest = newest.max(count);
+                    }
+                }
+            }
+        };
+        println!("{newest} {end}");
+    }
+}
+
+/// One process revokes and commits, another serves a feed and reads: nothing of a commit that was made after the revocation
+/// gets out. `DEEDBOX_FULL=1` for 10,000 revocations.
+#[test]
+fn nothing_committed_after_a_revocation_gets_out_of_another_process() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::process::{Command, Stdio};
+    let rounds = if std::env::var_os("DEEDBOX_FULL").is_some() { 10_000 } else { 60 };
+    let mut ends: std::collections::BTreeMap<String, u32> = std::collections::BTreeMap::new();
+    let mut round = 0_u64;
+    while round < rounds {
+        // a store has no room for more capabilities
+        let folder = tempfile::tempdir().unwrap();
+        let storage = SqliteStorage::open(folder.path().join("stores"), folder.path().join("shares")).unwrap();
+        let mut config = Config::default();
+        config.rate = deedbox_host::Rate { per_second: 1_000_000, burst: 1_000_000 };
+        let world = World::over(storage, config);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["racing_child", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .env("RACE_FOLDER", folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut ask = child.stdin.take().unwrap();
+        let mut head = world.commit(1, None);
+        for at in 2..=round.saturating_add(500).min(rounds) - round + 1 {
+            let id = CapabilityId::from_bytes((round + at).to_be_bytes().repeat(2).try_into().unwrap());
+            let rights = vec![Right::new(Target::Dataset(D), Ops::READ)];
+            let (from, until) = (Timestamp::from_secs(NOW), Timestamp::from_secs(NOW + 1_000));
+            let capability = Capability::new(id, key(&world.guest), S.into(), rights, from, until).to_bytes();
+            let row = format!("/capabilities/{id}");
+            world.own(Method::Put, &row, &capability).unwrap();
+            writeln!(ask, "{id}").unwrap();
+            if at % 2 == 0 {
+                assert!(told.any(|line| line.ends_with("open")));
+            }
+            world.own(Method::Patch, &row, &wire::uint_to_bytes(State::Revoked.number().into())).unwrap();
+            head = world.commit(at, Some(&head));
+            if at % 2 == 1 {
+                assert!(told.any(|line| line.ends_with("open")));
+            }
+            let line = told.next().unwrap();
+            let (newest, end) = line.split_once(' ').unwrap();
+            assert!(newest.parse::<u64>().unwrap() < at, "round {at}: {line}");
+            assert_eq!(end, "Revoked");
+            let given = if newest == "0" { "nothing was given" } else { "something was given before" };
+            *ends.entry(given.to_owned()).or_default() += 1;
+        }
+        round += 500;
+        drop(ask);
+        assert!(child.wait().unwrap().success());
+    }
+    println!("{rounds} revocations: {ends:?}");
 }

@@ -14,7 +14,8 @@ use deedbox_host::capability::{Capability, Ops, Right, State, Target};
 use deedbox_host::proof::Claims;
 use deedbox_host::wire::{self, CommitBody, CreateBody, PartBody};
 use deedbox_host::{
-    Admission, ByteRange, Config, Host, HostError, Method, PROBLEM, Request, authorization, openapi, router,
+    Admission, ByteRange, Config, Host, HostError, Method, PROBLEM, Request, ServeLimits, authorization, openapi,
+    router, serve,
 };
 use deedbox_model::{CapabilityId, DatasetId, Seq, StoreId, Timestamp};
 use deedbox_store::{MemoryStorage, Mode};
@@ -27,14 +28,16 @@ const OWNER: CapabilityId = CapabilityId::from_bytes([0xc0; 16]);
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const BLOB: &str = "/v1/stores/51515151515151515151515151515151/blobs/b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1b1";
 
-type TestHost = Host<MemoryStorage, fn() -> Timestamp>;
+type TestHost = Host<Arc<MemoryStorage>, fn() -> Timestamp>;
 
 struct World {
     host: Arc<TestHost>,
     address: SocketAddr,
     owner: LocalSigner,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
     // the server stops with it
-    _runtime: tokio::runtime::Runtime,
+    runtime: tokio::runtime::Runtime,
 }
 
 struct Answer {
@@ -57,21 +60,31 @@ impl Answer {
 
 impl World {
     fn new() -> Self {
+        Self::with(ServeLimits::default())
+    }
+
+    fn with(limits: ServeLimits) -> Self {
         let mut config = Config::default();
         config.admission = Admission::Open;
         config.commit_len = 1 << 20;
-        let host = Arc::new(Host::new(MemoryStorage::new(), (|| NOW) as fn() -> Timestamp, config));
+        config.body_secs = 2;
+        let host = Arc::new(Host::new(Arc::default(), (|| NOW) as fn() -> Timestamp, config));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let routes = router(Arc::clone(&host), ORIGIN);
-        runtime.spawn(async move {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let closing = Arc::clone(&host);
+        let server = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, routes).await.unwrap();
+            let stop = async {
+                let _ = stopped.await;
+            };
+            serve(listener, routes, limits, stop, || closing.close()).await
         });
         let owner = LocalSigner::generate(&mut SeededRng::new(7));
-        let world = Self { host, address, owner, _runtime: runtime };
+        let world = Self { host, address, owner, stop: Some(stop), server, runtime };
         let key = *world.owner.public().as_ed25519().unwrap().as_bytes();
         let mut w = Writer::new();
         w.array(7).text("deedbox-store").uint(1).bytes(S.as_bytes()).uint(1).uint(1).array(1).uint(0).bytes(&[0; 32]);
@@ -90,13 +103,26 @@ impl World {
         stream
     }
 
-    fn raw(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    /// What comes until the server closes the connection.
+    fn answer(mut stream: TcpStream) -> Answer {
         let mut bytes = Vec::new();
-        self.connect(method, target, headers, body).read_to_end(&mut bytes).unwrap();
+        stream.read_to_end(&mut bytes).unwrap();
         let at = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
         let head = String::from_utf8(bytes[..at].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head, body: bytes[at + 4..].to_vec() }
+    }
+
+    /// Sends these bytes as they are.
+    fn send(&self, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(bytes).unwrap();
+        stream
+    }
+
+    fn raw(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        Self::answer(self.connect(method, target, headers, body))
     }
 
     fn proof(&self, method: Method, target: &str, range: Option<&str>, body: &[u8]) -> String {
@@ -110,6 +136,31 @@ impl World {
         let mut headers = vec![("authorization", proof.as_str())];
         headers.extend(range.map(|(_, name, value)| (name, value)));
         self.raw(method.as_str(), target, &headers, body)
+    }
+}
+
+impl World {
+    /// The first commit of the dataset.
+    fn first_commit(&self) -> Vec<u8> {
+        let mut w = Writer::new();
+        w.map(|map| {
+            map.int(1, |w| S.encode(w)).int(2, |w| D.encode(w));
+            map.int(4, |w| {
+                w.null();
+            });
+            for key in [3, 6, 7, 9, 10] {
+                map.int(key, |w| {
+                    w.uint(1);
+                });
+            }
+            for key in [5, 8] {
+                map.int(key, |w| {
+                    w.bytes(&[8; 32]);
+                });
+            }
+        });
+        let head = sign1::document(&self.owner, b"deedbox/1 head\0", w.as_slice()).unwrap();
+        CommitBody::new(vec![PartBody::new(D, None, Seq::FIRST, &head, Mode::Next)]).to_bytes()
     }
 }
 
@@ -170,7 +221,7 @@ fn what_is_no_request_is_a_problem_with_a_code() {
     for range in ["bytes=-5", "bytes=0-1,3-4", "items=0-1", "bytes=2-1"] {
         assert!(matches!(world.raw("GET", BLOB, &[("range", range)], b"").error(), HostError::Malformed), "{range}");
     }
-    // a body that says it is too long is refused before all of it was sent
+    // a body that does not say how long it is and becomes too long: a stranger learns that it is one
     let head = format!("POST {commit} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
     let mut stream = TcpStream::connect(world.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -179,7 +230,7 @@ fn what_is_no_request_is_a_problem_with_a_code() {
     let _ = stream.write_all(&large);
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
-    assert!(bytes.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&bytes[..40.min(bytes.len())]));
+    assert!(bytes.starts_with(b"HTTP/1.1 401 "), "{}", String::from_utf8_lossy(&bytes[..40.min(bytes.len())]));
     // half a request, and the host goes on
     let mut half = TcpStream::connect(world.address).unwrap();
     half.write_all(b"POST /v1/stores HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc").unwrap();
@@ -243,26 +294,7 @@ fn a_feed_tells_of_heads_and_ends_with_the_capability() {
         }
     };
     until(&mut stream, "text/event-stream");
-    let mut w = Writer::new();
-    w.map(|map| {
-        map.int(1, |w| S.encode(w)).int(2, |w| D.encode(w));
-        map.int(4, |w| {
-            w.null();
-        });
-        for key in [3, 6, 7, 9, 10] {
-            map.int(key, |w| {
-                w.uint(1);
-            });
-        }
-        for key in [5, 8] {
-            map.int(key, |w| {
-                w.bytes(&[8; 32]);
-            });
-        }
-    });
-    let head = sign1::document(&world.owner, b"deedbox/1 head\0", w.as_slice()).unwrap();
-    let part = PartBody::new(D, None, Seq::FIRST, &head, Mode::Next);
-    let commit = CommitBody::new(vec![part]).to_bytes();
+    let commit = world.first_commit();
     assert_eq!(world.own(Method::Post, &format!("/v1/stores/{S}/commit"), None, &commit).status, 204);
     until(&mut stream, "event: head\nid: 1\ndata: 1\n");
     let revoked = wire::uint_to_bytes(State::Revoked.number().into());
@@ -273,6 +305,159 @@ fn a_feed_tells_of_heads_and_ends_with_the_capability() {
     let answer = world.raw("GET", &target, &[("authorization", &proof)], b"");
     assert!(matches!(answer.error(), HostError::Revoked));
     world.host.close();
+}
+
+#[test]
+fn a_feed_ends_within_a_tick_when_another_process_revoked() {
+    let world = World::new();
+    // another host over the same storage: no signal goes from one to the other
+    let clock: fn() -> Timestamp = || NOW;
+    let other = Host::new(Arc::clone(world.host.storage()), clock, Config::default());
+    let guest = LocalSigner::generate(&mut SeededRng::new(8));
+    let key = *guest.public().as_ed25519().unwrap().as_bytes();
+    let id = CapabilityId::from_bytes([0xc1; 16]);
+    let rights = vec![Right::new(Target::Dataset(D), Ops::READ)];
+    let capability = Capability::new(id, key, S.into(), rights, NOW, Timestamp::from_secs(NOW.secs() + 1_000));
+    let row = format!("/v1/stores/{S}/capabilities/{id}");
+    assert_eq!(world.own(Method::Put, &row, None, &capability.to_bytes()).status, 201);
+    let target = format!("/v1/stores/{S}/datasets/{D}/feed");
+    let request = Request { method: Method::Get, origin: ORIGIN, target: &target, body: b"", range: None, proof: None };
+    let proof = authorization(&Claims::new(id, request.hash(), NOW).sign(&guest).unwrap());
+    let mut stream = world.connect("GET", &target, &[("authorization", &proof)], b"");
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    let elsewhere = |method, target: &str, body: &[u8]| {
+        let request = Request { method, origin: ORIGIN, target, body, range: None, proof: None };
+        let proof = Claims::new(OWNER, request.hash(), NOW).sign(&world.owner).unwrap();
+        pollster::block_on(other.call(Request { proof: Some(&proof), ..request })).unwrap().status
+    };
+    let revoked = wire::uint_to_bytes(State::Revoked.number().into());
+    assert_eq!(elsewhere(Method::Patch, &row, &revoked), 204);
+    // a commit after that is not told
+    assert_eq!(elsewhere(Method::Post, &format!("/v1/stores/{S}/commit"), &world.first_commit()), 204);
+    let mut told = Vec::new();
+    stream.read_to_end(&mut told).unwrap();
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.contains("event: end\ndata: Revoked\n") && !told.contains("event: head"), "{told}");
+}
+
+#[test]
+fn half_sent_and_oversized_heads_are_cut_off() {
+    let mut limits = ServeLimits::default();
+    limits.head_secs = 1;
+    limits.headers = 20;
+    let world = World::with(limits);
+    for half in ["", "GET /v1/he", "GET /v1/health HTTP/1.1\r\nhost: x\r\nx-more: "] {
+        let mut rest = Vec::new();
+        let mut stream = world.send(half.as_bytes());
+        assert!(stream.read_to_end(&mut rest).is_ok(), "{half:?} is not kept open");
+        assert!(!rest.starts_with(b"HTTP/1.1 2"), "{half:?} is answered");
+    }
+    let many: String = (0..30).map(|n| format!("x-{n}: y\r\n")).collect();
+    let long = format!("x: {}\r\n", "y".repeat(70_000));
+    for (headers, status) in [(many, 431), (long, 431), ("no colon\r\n".to_owned(), 400)] {
+        let stream = world.send(format!("GET /v1/health HTTP/1.1\r\nhost: x\r\n{headers}\r\n").as_bytes());
+        assert_eq!(World::answer(stream).status, status);
+    }
+    assert_eq!(world.raw("GET", "/v1/health", &[], b"").status, 204);
+}
+
+#[test]
+fn more_connections_than_there_is_room_for_wait() {
+    let mut limits = ServeLimits::default();
+    limits.connections = 1;
+    let world = World::with(limits);
+    let first = world.send(b"GET /v1/health HTTP/1.1\r\nhost: x\r\n");
+    let mut second = world.send(b"GET /v1/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    second.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(second.read(&mut [0; 9]).is_err(), "answered beside the first");
+    drop(first);
+    second.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(World::answer(second).status, 204);
+}
+
+#[test]
+fn a_strangers_long_body_is_not_waited_for_and_a_known_ones_not_for_ever() {
+    let world = World::new();
+    let target = format!("/v1/stores/{S}/commit");
+    let head = |proof: &str, len: &str| {
+        format!("POST {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{len}\r\nauthorization: {proof}\r\n\r\n")
+    };
+    let (long, chunked) = ("content-length: 500000", "transfer-encoding: chunked");
+    let chunk = format!("{:x}\r\n{}\r\n", 100_000, "x".repeat(100_000));
+    let stranger = LocalSigner::generate(&mut SeededRng::new(9));
+    let claims = |request| Claims::new(OWNER, request, NOW);
+    let forged = authorization(&claims([1; 32]).sign(&stranger).unwrap());
+    let known = authorization(&claims([1; 32]).sign(&world.owner).unwrap());
+    let skewed = Claims::new(OWNER, [1; 32], Timestamp::from_secs(NOW.secs() - 500)).sign(&world.owner).unwrap();
+    let skewed = authorization(&skewed);
+    for (proof, form, body, code) in [
+        // none of these bodies ever comes to its end
+        (&forged, long, "x", "Unauthenticated"),
+        (&forged, chunked, &chunk, "Unauthenticated"),
+        (&skewed, long, "x", "ClockSkew"),
+        (&known, long, "x", "Malformed"),
+        (&known, chunked, &chunk, "Malformed"),
+        (&forged, "content-length: 500", "x", "Malformed"),
+        (&known, "content-length: 99999999", "x", "TooLarge"),
+    ] {
+        let stream = world.send((head(proof, form) + body).as_bytes());
+        assert_eq!(World::answer(stream).error().code(), code, "{form}");
+    }
+    let create = format!("POST /v1/stores HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{long}\r\n\r\n");
+    assert_eq!(World::answer(world.send(create.as_bytes())).error().code(), "TooLarge");
+}
+
+#[test]
+fn going_down_finishes_what_is_under_way_and_ends_feeds() {
+    let mut world = World::new();
+    let feed = format!("/v1/stores/{S}/datasets/{D}/feed");
+    let proof = world.proof(Method::Get, &feed, None, b"");
+    let mut feed = world.connect("GET", &feed, &[("authorization", &proof)], b"");
+    let mut begun = [0; 12];
+    feed.read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    let idle = world.send(b"");
+    let (target, body) = (format!("/v1/stores/{S}/commit"), world.first_commit());
+    let proof = world.proof(Method::Post, &target, None, &body);
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\nauthorization: {proof}\r\n\r\n",
+        body.len()
+    );
+    let mut commit = world.send(&[head.as_bytes(), &body[..10]].concat());
+    // the server has the head once it has answered somebody who came later
+    assert_eq!(world.raw("GET", "/v1/health", &[], b"").status, 204);
+    world.stop.take().unwrap().send(()).unwrap();
+    let mut told = Vec::new();
+    feed.read_to_end(&mut told).unwrap();
+    assert!(String::from_utf8_lossy(&told).contains("event: end\ndata: Closing\n"));
+    assert!(TcpStream::connect(world.address).is_err(), "nobody new is let in");
+    commit.write_all(&body[10..]).unwrap();
+    assert_eq!(World::answer(commit).status, 204);
+    drop(idle);
+    world.runtime.block_on(&mut world.server).unwrap().unwrap();
+}
+
+#[test]
+fn what_is_counted_names_nobody() {
+    let world = World::new();
+    let target = format!("/v1/stores/{S}/usage");
+    world.own(Method::Get, &target, None, b"");
+    world.raw("GET", &target, &[], b"");
+    let text = world.host.metrics();
+    let labels = "method=\"GET\",route=\"/v1/stores/{s}/usage\"";
+    for wanted in [
+        format!("deedbox_requests_total{{{labels},code=\"Done\"}} 1"),
+        format!("deedbox_requests_total{{{labels},code=\"Unauthenticated\"}} 1"),
+        format!("deedbox_request_seconds_count{{{labels}}} 2"),
+        "deedbox_feeds_open 0".to_owned(),
+    ] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted} is not in {text}");
+    }
+    for hidden in ["5151", "c0c0", "127.0.0.1"] {
+        assert!(!text.contains(hidden), "{hidden} is in {text}");
+    }
 }
 
 #[test]

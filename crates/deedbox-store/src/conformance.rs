@@ -120,6 +120,27 @@ impl Report {
     }
 }
 
+/// A backend and somebody who is told of each operation by its name, before it is begun; an error from there is the
+/// operation's. For tests of what is built on a backend: which operations it makes, and what it does when one fails.
+pub struct Watched<S, F> {
+    pub(crate) storage: S,
+    pub(crate) watch: F,
+}
+
+impl<S, F> Watched<S, F> {
+    /// Has `watch` told of each operation of `storage`.
+    #[must_use]
+    pub const fn new(storage: S, watch: F) -> Self {
+        Self { storage, watch }
+    }
+}
+
+impl<S, F> std::fmt::Debug for Watched<S, F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
+    }
+}
+
 pub(crate) type Checked = Result<(), String>;
 
 /// Runs every check, each on a backend of its own from `make`.
@@ -152,6 +173,7 @@ pub async fn run<B: Storage, M: AsyncFn() -> B>(make: M, options: &Options) -> R
         checks::r08_quota_is_kept_in_a_race
         checks::r09_no_removed_byte_is_left
         checks::r10_two_shares_at_most
+        checks::r11_time_and_meters_are_kept
         checks::aliases_resolve
         checks::blobs_append_seal_and_read
         checks::blobs_tell_their_length

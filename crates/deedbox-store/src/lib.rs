@@ -61,6 +61,7 @@
 //! 8. Totals and quota are checked inside the transaction that changes them.
 //! 9. After [`Purge::Traces`] a backend that declares [`Erasure::Physical`] holds no removed byte in any of its files.
 //! 10. Shares lie apart from everything else, so that they can have back-ups of their own. Two epochs at most have one.
+//! 11. Of the times noted the greatest is kept, and meters are summed. Both belong to the host, and to no store.
 //!
 //! # What must never be reused
 //!
@@ -103,6 +104,6 @@ pub use storage::{DynStorage, Storage};
 pub use transfer::{Arrival, DatasetRow, Inventory, MoveError, Moved, Transfer, copy_store, move_store, same_store};
 pub use types::{
     BLOB_PART, BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadHash, HeadRow, HeaderSwap, Index, IndexRow,
-    KEPT_HEADS, Limit, MAX_SEQ, Mail, MailRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Put, Quota,
-    RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    KEPT_HEADS, Limit, MAX_SEQ, Mail, MailRow, MeterRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Put,
+    Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };

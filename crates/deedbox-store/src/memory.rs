@@ -12,8 +12,8 @@ use crate::storage::{Blocking, storage_from_blocking};
 use crate::transfer::{Arrival, DatasetRow, Inventory, Transfer};
 use crate::types::{
     BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, IndexRow, KEPT_HEADS, Limit, MAX_SEQ,
-    MailRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage,
-    Versioned,
+    MailRow, MeterRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Quota, RowKey, Snapshot, Swap, Table,
+    Total, Usage, Versioned,
 };
 
 /// Stores in memory; gone when it is dropped.
@@ -29,6 +29,8 @@ struct All {
     arriving: BTreeMap<StoreId, Store>,
     aliases: BTreeMap<StoreName, StoreId>,
     shares: BTreeMap<(StoreId, u32), [u8; 32]>,
+    noted: u64,
+    meters: BTreeMap<([u8; 16], u64, u8), Total>,
 }
 
 struct Store {
@@ -630,6 +632,48 @@ impl Blocking for MemoryStorage {
             Purge::Traces => {}
         }
         Ok(Purged { rows: gone.count, bytes: gone.bytes, erasure: Erasure::Physical })
+    }
+
+    fn check(&self, s: StoreId) -> Result<(), StorageError> {
+        let all = self.all();
+        let store = all.store(s)?;
+        let mut fresh = Usage::default();
+        fresh.header.add(1, len(&store.header.value));
+        for dataset in store.datasets.values() {
+            fresh.datasets.add(1, dataset.heads.values().map(|head| len(&head.body)).sum());
+            dataset.objects.values().for_each(|object| fresh.objects.add(1, len(&object.body)));
+        }
+        let mail = store.mailboxes.values().flat_map(|mailbox| mailbox.items.values());
+        mail.for_each(|item| fresh.mail.add(1, len(&item.body)));
+        store.blobs.values().for_each(|blob| fresh.blobs.add(1, len(&blob.body)));
+        store.rows.values().for_each(|row| fresh.rows.add(1, len(&row.value)));
+        if fresh == store.usage { Ok(()) } else { Err(StorageError::Corrupt) }
+    }
+
+    fn note(&self, now: Timestamp, usage: &[MeterRow]) -> Result<Timestamp, StorageError> {
+        let mut all = self.all();
+        all.noted = all.noted.max(now.secs().min(MAX_SEQ));
+        for row in usage {
+            let sum = all.meters.entry((row.meter, row.day.min(MAX_SEQ), row.class)).or_default();
+            sum.add(row.total.count, row.total.bytes);
+            *sum = Total { count: sum.count.min(MAX_SEQ), bytes: sum.bytes.min(MAX_SEQ) };
+        }
+        Ok(Timestamp::from_secs(all.noted))
+    }
+
+    fn meter(&self, meter: [u8; 16]) -> Result<Vec<MeterRow>, StorageError> {
+        let all = self.all();
+        let sums = all.meters.range((meter, 0, 0)..=(meter, u64::MAX, u8::MAX));
+        Ok(sums
+            .map(|((meter, day, class), total)| MeterRow { meter: *meter, day: *day, class: *class, total: *total })
+            .collect())
+    }
+
+    fn meters_drop(&self, day: u64) -> Result<u64, StorageError> {
+        let mut all = self.all();
+        let before = all.meters.len();
+        all.meters.retain(|(_, at, _), _| *at >= day);
+        Ok(u64::try_from(before.saturating_sub(all.meters.len())).unwrap_or(u64::MAX))
     }
 
     fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {

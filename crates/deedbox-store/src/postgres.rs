@@ -19,8 +19,8 @@ use crate::rules::check_commit;
 use crate::storage::Storage;
 use crate::transfer::{Arrival, Inventory, Transfer};
 use crate::types::{
-    BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged,
-    Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, MeterRow, NewStore, Page, Purge,
+    Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };
 use connect::{Attempt, Conn, Database, Ended, Fail, Outcome};
 use write::Place;
@@ -149,19 +149,16 @@ impl PostgresStorage {
         Ok(Self { stores, shares, timeout, random: RandomState::new(), count: AtomicU64::new(0), runtime })
     }
 
-    /// Holds one store's totals against a fresh count. Bodies are opaque here; whoever knows their hashes compares those.
-    ///
-    /// # Errors
-    /// `Corrupt` when they differ, `NotFound` for an unknown store.
-    pub async fn integrity_check(&self, s: StoreId) -> Result<(), StorageError> {
-        self.read(self.of(s.as_bytes()), |conn| read::integrity(conn, s)).await
-    }
-
     /// Where the database of an id is in the list: each has an equal range of first bytes.
     fn at(&self, id: &[u8; 16]) -> usize {
         let [a, b, ..] = *id;
         let first = usize::from(u16::from_be_bytes([a, b]));
         first.saturating_mul(self.stores.len()) >> 16
+    }
+
+    /// Where what belongs to no store lies: in the first database.
+    fn own(&self) -> &Database {
+        self.stores.first().unwrap_or(&self.shares)
     }
 
     fn of(&self, id: &[u8; 16]) -> &Database {
@@ -428,6 +425,25 @@ impl Storage for PostgresStorage {
             other => self.tries(self.of(s.as_bytes()), |conn, attempt| write::purge(conn, s, other, attempt)).await,
         }?;
         Ok(Purged { rows: gone.count, bytes: gone.bytes, erasure: Erasure::Logical })
+    }
+
+    async fn check(&self, s: StoreId) -> Result<(), StorageError> {
+        self.read(self.of(s.as_bytes()), |conn| read::integrity(conn, s)).await
+    }
+
+    async fn note<'a>(&'a self, now: Timestamp, usage: &'a [MeterRow]) -> Result<Timestamp, StorageError> {
+        if usage.is_empty() && now.secs() == 0 {
+            return self.read(self.own(), read::noted).await;
+        }
+        self.tries(self.own(), |conn, attempt| write::note(conn, now, usage, attempt)).await
+    }
+
+    async fn meter(&self, meter: [u8; 16]) -> Result<Vec<MeterRow>, StorageError> {
+        self.read(self.own(), |conn| read::meter(conn, meter)).await
+    }
+
+    async fn meters_drop(&self, day: u64) -> Result<u64, StorageError> {
+        self.read(self.own(), |conn| write::meters_drop(conn, day)).await
     }
 
     async fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {

@@ -14,11 +14,12 @@ use crate::rules::{check_commit, check_quota, len};
 use crate::storage::{Blocking, storage_from_blocking};
 use crate::transfer::{Arrival, Inventory, Transfer};
 use crate::types::{
-    BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged,
-    Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, MeterRow, NewStore, Page, Purge,
+    Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };
 use open::{Fail, Outcome, connect, sync_dir, to_int};
 
+mod host;
 mod open;
 mod read;
 mod schema;
@@ -94,19 +95,6 @@ impl SqliteStorage {
             shares: Mutex::new(connect(&shares.join("shares.sqlite"), true, schema::SHARES)?),
             open: Mutex::new(Cache::default()),
             temporary: AtomicU64::new(0),
-        })
-    }
-
-    /// Reads one store's file from end to end: SQLite's own check, and the totals against a fresh count. Bodies are
-    /// opaque here; whoever knows their hashes compares those.
-    ///
-    /// # Errors
-    /// `Corrupt` when something does not fit, `NotFound` for an unknown store.
-    pub fn integrity_check(&self, s: StoreId) -> Result<(), StorageError> {
-        self.read(s, |db| {
-            let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-            let (fresh, held) = (transfer::counted(db)?, write::usage(db)?);
-            if verdict == "ok" && fresh == held { Ok(()) } else { Err(StorageError::Corrupt.into()) }
         })
     }
 
@@ -316,8 +304,6 @@ impl SqliteStorage {
         let writer = lock(&store.writer);
         let reader = lock(&store.reader);
         let usage = write::usage(&writer)?;
-        store.gone.store(true, Ordering::Release);
-        lock(&self.open).stores.remove(&s);
         // the shares first: what is left after an interruption opens nothing
         for (connection, sql) in
             [(&self.shares, "DELETE FROM share WHERE store = ?"), (&self.host, "DELETE FROM alias WHERE store = ?")]
@@ -332,6 +318,9 @@ impl SqliteStorage {
             std::io::ErrorKind::NotFound => Fail(StorageError::NotFound),
             _ => error.into(),
         })?;
+        // only now: where a step before fails, whoever holds the store goes on with it
+        store.gone.store(true, Ordering::Release);
+        lock(&self.open).stores.remove(&s);
         if let Some(parent) = folder.parent() {
             sync_dir(parent)?;
         }
@@ -353,6 +342,11 @@ impl SqliteStorage {
         drop_traces(&writer)?;
         truncate_log(&lock(&self.shares))?;
         Ok(Total::default())
+    }
+
+    /// Runs `f` over what is the host's own.
+    fn host<T>(&self, f: impl FnOnce(&mut Connection) -> Outcome<T>) -> Result<T, StorageError> {
+        f(&mut lock(&self.host)).map_err(|Fail(error)| error)
     }
 
     /// Runs `f` over the shares, for a store that exists.
@@ -581,6 +575,31 @@ impl Blocking for SqliteStorage {
             Purge::Traces => self.purge_traces(s).map_err(|Fail(error)| error),
         }?;
         Ok(Purged { rows: gone.count, bytes: gone.bytes, erasure: Erasure::Physical })
+    }
+
+    fn check(&self, s: StoreId) -> Result<(), StorageError> {
+        self.read(s, read::check)
+    }
+
+    fn note(&self, now: Timestamp, usage: &[MeterRow]) -> Result<Timestamp, StorageError> {
+        self.host(|db| {
+            let noted = host::noted(db)?;
+            if now <= noted && usage.is_empty() {
+                return Ok(noted);
+            }
+            let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let noted = host::note(&transaction, now, usage)?;
+            transaction.commit()?;
+            Ok(noted)
+        })
+    }
+
+    fn meter(&self, meter: [u8; 16]) -> Result<Vec<MeterRow>, StorageError> {
+        self.host(|db| host::meter(db, meter))
+    }
+
+    fn meters_drop(&self, day: u64) -> Result<u64, StorageError> {
+        self.host(|db| host::meters_drop(db, day))
     }
 
     fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {

@@ -9,8 +9,8 @@ use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreN
 
 use crate::error::StorageError;
 use crate::types::{
-    BlobRow, Commit, CommitOutcome, Cursor, HeadRow, Index, Limit, MailRow, NewStore, Page, Purge, Purged, Quota,
-    RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    BlobRow, Commit, CommitOutcome, Cursor, HeadRow, Index, Limit, MailRow, MeterRow, NewStore, Page, Purge, Purged,
+    Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };
 
 macro_rules! operations {
@@ -48,6 +48,19 @@ macro_rules! operations {
             $(
                 async fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> Result<$out, StorageError> {
                     Storage::$name(&**self $(, $arg)*).await
+                }
+            )*
+        }
+
+        #[cfg(feature = "conformance")]
+        impl<S: Storage, F> Storage for crate::conformance::Watched<S, F>
+        where
+            F: Fn(&'static str) -> Result<(), StorageError> + Send + Sync + 'static,
+        {
+            $(
+                async fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> Result<$out, StorageError> {
+                    (self.watch)(stringify!($name))?;
+                    Storage::$name(&self.storage $(, $arg)*).await
                 }
             )*
         }
@@ -206,6 +219,29 @@ operations! {
     /// # Errors
     /// `NotFound` for an unknown store; `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
     fn purge<'a>(s: StoreId, what: Purge<'a>) -> Purged;
+    /// Reads one store from end to end and holds its totals against a fresh count, with whatever check of its own the
+    /// backend has. Bodies are opaque here; whoever knows their hashes compares those.
+    ///
+    /// # Errors
+    /// `Corrupt` when something does not fit, `NotFound` for an unknown store; `Unavailable`, `Backend` as the
+    /// environment has it.
+    fn check<'a>(s: StoreId) -> ();
+    /// Notes a time and adds to meters, both durable together; returns the greatest time noted so far. It is the host's
+    /// own, and no store's. Time 0 without meters only reads.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn note<'a>(now: Timestamp, usage: &'a [MeterRow]) -> Timestamp;
+    /// The sums of one meter, in the order of days and classes.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Unavailable`, `Backend` as the environment has it.
+    fn meter<'a>(meter: [u8; 16]) -> Vec<MeterRow>;
+    /// Deletes the sums of days before `day`; returns how many.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
+    fn meters_drop<'a>(day: u64) -> u64;
     /// What the store holds, by class.
     ///
     /// # Errors

@@ -411,6 +411,19 @@ pub struct Total {
     pub bytes: u64,
 }
 
+/// What was charged to a meter on one day in one class. There is no store in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeterRow {
+    /// Which meter.
+    pub meter: [u8; 16],
+    /// Days since 1970-01-01, UTC.
+    pub day: u64,
+    /// The class of requests, opaque here.
+    pub class: u8,
+    /// How many, and how many bytes; sums end at 2^63 − 1.
+    pub total: Total,
+}
+
 /// What a store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -25,7 +25,7 @@ fn assert_held(report: &deedbox_store::conformance::Report, skipped: &[&str]) {
         .filter_map(|(name, verdict)| matches!(verdict, Verdict::Skipped(_)).then_some(*name))
         .collect();
     assert_eq!(names, skipped);
-    assert_eq!(report.verdicts().len(), 32);
+    assert_eq!(report.verdicts().len(), 33);
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn everything(storage: &PostgresStorage, before: impl Fn(), after: impl Fn(&str)
     let objects = [object(1)];
     once!("purge objects", block_on(storage.purge(S, Purge::Objects(D, &objects))).map(|gone| gone.rows), Ok(1));
     once!("purge blob", block_on(storage.purge(S, Purge::Blob(B))).map(|gone| gone.rows), Ok(1));
-    block_on(storage.integrity_check(S)).unwrap();
+    block_on(storage.check(S)).unwrap();
     let header = block_on(storage.header(S)).unwrap();
     assert_eq!((header.version, header.value.as_slice()), (2, b"new header".as_slice()));
     once!("purge dataset", block_on(storage.purge(S, Purge::Dataset(D))).map(|gone| gone.rows), Ok(2));
@@ -175,7 +175,7 @@ fn serialization_failures_are_tried_again_and_come_to_an_end() {
     assert_eq!(block_on(storage.get(S, D, &[])).unwrap().head.seq.get(), 2);
     fail(&databases, "40001", 0);
     assert_eq!(commit(&storage, 3).unwrap(), CommitOutcome::Done);
-    block_on(storage.integrity_check(S)).unwrap();
+    block_on(storage.check(S)).unwrap();
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_commit_in_a_deadlock_with_other_hands_is_done_in_the_end() {
         lock.recv().unwrap();
         assert_eq!(commit(&storage, 2).unwrap(), CommitOutcome::Done);
     });
-    block_on(storage.integrity_check(S)).unwrap();
+    block_on(storage.check(S)).unwrap();
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_operation_given_up_half_way_leaves_its_connection_to_nobody() {
         assert_eq!(block_on(storage.header(S)).unwrap().version, 1);
     }
     assert!(block_on(storage.mail_list(S, M, 0, Limit::default())).unwrap().len() <= 2);
-    block_on(storage.integrity_check(S)).unwrap();
+    block_on(storage.check(S)).unwrap();
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn what_was_done_is_there_after_reopening() {
     assert_eq!(snapshot.rows[0].as_ref().unwrap().body, [0x4b; 3_000]);
     let storage = open(folder.path()).unwrap();
     assert_eq!(block_on(storage.share(S, 1)).unwrap(), Some([9; 32]));
-    storage.integrity_check(S).unwrap();
+    block_on(storage.check(S)).unwrap();
 }
 
 #[test]

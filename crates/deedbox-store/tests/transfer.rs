@@ -125,14 +125,14 @@ fn from_sqlite_to_memory_and_back() {
     block_on(from.set_alias(S, ALIAS, true)).unwrap();
     block_on(copy_store(&from, &to, S)).unwrap();
     block_on(same_store(&from, &to, S)).unwrap();
-    to.integrity_check(S).unwrap();
+    block_on(to.check(S)).unwrap();
     move_all(&from, &memory);
     fill(&memory, T);
     let reference = block_on(same_store(&memory, &to, S));
     assert!(matches!(reference, Err(MoveError::Differs(_))), "the store went on after its copy was taken");
     block_on(to.purge(S, Purge::Store)).unwrap();
     block_on(copy_store(&memory, &to, S)).unwrap();
-    to.integrity_check(S).unwrap();
+    block_on(to.check(S)).unwrap();
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn from_sqlite_to_postgres_to_memory() {
     fill(&from, T);
     block_on(from.set_alias(S, ALIAS, true)).unwrap();
     move_all(&from, &postgres);
-    block_on(postgres.integrity_check(S)).unwrap();
+    block_on(postgres.check(S)).unwrap();
     fill(&postgres, T);
     block_on(copy_store(&postgres, &to, S)).unwrap();
     block_on(move_store(&postgres, &to, S)).unwrap();
@@ -202,6 +202,10 @@ delegate! {
     fn share_put<'a>(s: StoreId, epoch: u32, share: &'a [u8; 32]) -> ();
     fn share_drop<'a>(s: StoreId, epoch: u32) -> ();
     fn purge<'a>(s: StoreId, what: Purge<'a>) -> deedbox_store::Purged;
+    fn check<'a>(s: StoreId) -> ();
+    fn note<'a>(now: Timestamp, usage: &'a [deedbox_store::MeterRow]) -> Timestamp;
+    fn meter<'a>(meter: [u8; 16]) -> Vec<deedbox_store::MeterRow>;
+    fn meters_drop<'a>(day: u64) -> u64;
     fn usage<'a>(s: StoreId) -> deedbox_store::Usage;
 }
 
@@ -265,14 +269,14 @@ fn interrupted<B: Transfer>(to: B) -> B {
 fn an_interrupted_move_leaves_the_source_whole_and_can_be_made_again() {
     interrupted(MemoryStorage::new());
     let folder = tempfile::tempdir().unwrap();
-    interrupted(sqlite(folder.path())).integrity_check(S).unwrap();
+    block_on(interrupted(sqlite(folder.path())).check(S)).unwrap();
 }
 
 #[test]
 fn an_interrupted_move_to_postgres_too() {
     let Some(admin) = server::server() else { return };
     let databases = server::Databases::new(&admin, 1);
-    block_on(interrupted(databases.open()).integrity_check(S)).unwrap();
+    block_on(interrupted(databases.open()).check(S)).unwrap();
 }
 
 #[test]

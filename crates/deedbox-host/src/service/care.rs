@@ -2,13 +2,16 @@
 
 use deedbox_cose::sha256;
 use deedbox_model::{CapabilityId, DatasetId, MailboxId, Seq, StoreId, StoreName, Timestamp};
-use deedbox_store::{Cursor, HeadHash, Mail, Page, Purge, Quota, RowKey, Storage, Swap, Table, Total};
+use deedbox_store::{
+    Cursor, HeadHash, Mail, MeterRow, Page, Purge, Quota, RowKey, Storage, StorageError, Swap, Table, Total,
+};
 
 use super::blob::began;
 use super::{Host, Notice};
 use crate::capability::{Ops, Row};
 use crate::clock::Clock;
 use crate::error::HostError;
+use crate::meter::{Meters, Sums, UsageClass};
 use crate::structure::{HeadPlace, check_header};
 
 /// What a round removed.
@@ -47,6 +50,8 @@ pub enum Fault {
     Body,
     /// A head does not follow the one before it.
     Chain,
+    /// The backend's own check found damage.
+    File,
     /// A head cannot be read, or is of another store or dataset.
     Head,
     /// The store header cannot be read, or is another store's.
@@ -79,8 +84,48 @@ impl<S: Storage, C: Clock> Host<S, C> {
         }
     }
 
+    /// Moves what meters have summed into the storage, and notes the time. The embedder calls it every ten seconds or so,
+    /// and when the host goes down.
+    ///
+    /// # Errors
+    /// `Storage` when nothing was written; the sums are then kept for the next time, unless it is not known whether they
+    /// were: then they are dropped, in the payer's favour.
+    pub async fn write_meters(&self, meters: &Meters) -> Result<(), HostError> {
+        let now = self.time().await?;
+        let sums = meters.take();
+        let rows = sums.iter().map(|((meter, day, class), total)| MeterRow {
+            meter: *meter,
+            day: *day,
+            class: class.number(),
+            total: *total,
+        });
+        let rows: Vec<MeterRow> = rows.collect();
+        match self.storage.note(now, &rows).await {
+            Ok(noted) => {
+                self.clock.noted(noted);
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(error, StorageError::Full | StorageError::Unavailable { .. }) {
+                    meters.put_back(sums);
+                }
+                Err(HostError::Storage(error))
+            }
+        }
+    }
+
+    /// What was written of one meter, for its bill.
+    ///
+    /// # Errors
+    /// `Storage` when it cannot be read.
+    pub async fn metered(&self, meter: [u8; 16]) -> Result<Sums, HostError> {
+        let rows = self.storage.meter(meter).await.map_err(HostError::Storage)?;
+        let sum = |row: MeterRow| Some(((row.meter, row.day, UsageClass::from_number(row.class)?), row.total));
+        rows.into_iter().map(sum).collect::<Option<Sums>>().ok_or(HostError::Storage(StorageError::Corrupt))
+    }
+
     async fn sweep_store(&self, s: StoreId, swept: &mut Swept) -> Result<(), HostError> {
-        let now = self.clock.now();
+        let now = self.time().await?;
         for (mailbox, gone) in self.storage.mail_lapse(s, now).await.map_err(HostError::of_storage)? {
             swept.mail = swept.mail.saturating_add(gone.count);
             self.notify_lapse(s, mailbox, gone, now).await?;
@@ -128,12 +173,17 @@ impl<S: Storage, C: Clock> Host<S, C> {
     }
 
     /// Reads a whole store and holds it against itself: after a restore, and in drills. Nobody should write meanwhile.
-    /// A backend's own check, as `SqliteStorage::integrity_check`, goes deeper into its files.
+    /// The backend's own check of its files is a part of it.
     ///
     /// # Errors
     /// `NotFound` for an unknown store, `Storage` when it cannot be read.
     pub async fn verify_store(&self, s: StoreId) -> Result<Report, HostError> {
         let mut report = Report::default();
+        match self.storage.check(s).await {
+            Ok(()) => {}
+            Err(StorageError::Corrupt) => report.note(Fault::File),
+            Err(error) => return Err(HostError::of_storage(error)),
+        }
         let header = self.storage.header(s).await.map_err(HostError::of_storage)?;
         if !check_header(&header.value, s).is_ok_and(|version| version == header.version) {
             report.note(Fault::Header);

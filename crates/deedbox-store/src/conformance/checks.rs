@@ -7,7 +7,8 @@ use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreN
 use super::{Checked, Options, block_on, files_with, is_physical};
 use crate::{
     BLOB_PART, Class, Commit, CommitOutcome, Cursor, HeadHash, HeaderSwap, KEPT_HEADS, Limit, MAX_SEQ, Mail,
-    MemoryStorage, Mode, NewStore, Page, Part, Purge, Put, Quota, RowKey, Storage, StorageError, Swap, Table,
+    MemoryStorage, MeterRow, Mode, NewStore, Page, Part, Purge, Put, Quota, RowKey, Storage, StorageError, Swap, Table,
+    Total,
 };
 
 pub(super) type Outcome = Result<Option<&'static str>, String>;
@@ -421,11 +422,14 @@ pub(super) async fn r08_totals_are_exact<S_: Storage>(storage: Arc<S_>, _: &Opti
     let held = held.map(|total| (total.count, total.bytes));
     ensure!(held == [(1, 6), (1, 8), (1, 1), (1, 4), (1, 6), (1, 2)], "totals {held:?}");
     ensure!(usage.bytes() == 27, "the sum of the totals");
+    storage.check(S).await.told("check")?;
     for what in [Purge::Objects(D, &[object(1)]), Purge::Dataset(D), Purge::Blob(B), Purge::Mailbox(M)] {
         storage.purge(S, what).await.told("purge")?;
     }
     let usage = storage.usage(S).await.told("usage")?;
     ensure!(usage.bytes() == 8 && usage.datasets.count == 0, "the totals after a purge");
+    storage.check(S).await.told("check")?;
+    fails(storage.check(T).await, "NotFound", "a check of no store")?;
     Ok(None)
 }
 
@@ -522,6 +526,27 @@ pub(super) async fn r10_two_shares_at_most<S_: Storage>(storage: Arc<S_>, _: &Op
     let held = [storage.share(S, 1).await, storage.share(S, 3).await, storage.share(S, u32::MAX).await];
     let held: Vec<_> = held.into_iter().collect::<Result<_, _>>().told("share")?;
     ensure!(held == [None, Some([3; 32]), Some([2; 32])], "the shares are others");
+    Ok(None)
+}
+
+pub(super) async fn r11_time_and_meters_are_kept<S_: Storage>(storage: Arc<S_>, _: &Options) -> Outcome {
+    let at = Timestamp::from_secs;
+    let row = |day, class, count, bytes| MeterRow { meter: [7; 16], day, class, total: Total { count, bytes } };
+    ensure!(storage.note(at(0), &[]).await.told("note")? == at(0), "a time before any was noted");
+    let usage = [row(3, 2, 1, 10), row(3, 1, 1, 5), row(3, 2, 1, 1), row(2, 1, 4, 0)];
+    ensure!(storage.note(at(500), &usage).await.told("note")? == at(500), "the time noted");
+    ensure!(storage.note(at(400), &[row(3, 2, 2, 2)]).await.told("note")? == at(500), "time went back");
+    ensure!(storage.note(at(0), &[]).await.told("note")? == at(500), "the time that is read");
+    let sums = storage.meter([7; 16]).await.told("meter")?;
+    ensure!(sums == [row(2, 1, 4, 0), row(3, 1, 1, 5), row(3, 2, 4, 13)], "sums {sums:?}");
+    ensure!(storage.meter([8; 16]).await.told("meter")?.is_empty(), "another meter's sums");
+    ensure!(storage.meters_drop(3).await.told("meters_drop")? == 1, "how many days went");
+    ensure!(storage.meters_drop(3).await.told("meters_drop")? == 0, "days that went twice");
+    storage.note(at(u64::MAX), &[row(u64::MAX, u8::MAX, u64::MAX, u64::MAX)]).await.told("note")?;
+    storage.note(at(1), &[row(u64::MAX, u8::MAX, 1, 1)]).await.told("note")?;
+    let sums = storage.meter([7; 16]).await.told("meter")?;
+    ensure!(sums.last() == Some(&row(MAX_SEQ, u8::MAX, MAX_SEQ, MAX_SEQ)), "sums end at 2^63 - 1");
+    ensure!(storage.note(at(0), &[]).await.told("note")? == at(MAX_SEQ), "times end at 2^63 - 1");
     Ok(None)
 }
 

@@ -275,6 +275,7 @@ pub async fn compare<A: Storage, B: Storage>(bytes: &[u8], a: &A, b: &B) -> Resu
         both!(usage(s));
     }
     for n in 0..2 {
+        both!(check(store(n)));
         purge(a, b, store(n), Purge::Store).await?;
     }
     Ok(())

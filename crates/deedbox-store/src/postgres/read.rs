@@ -12,8 +12,8 @@ use super::write::usage_of;
 use crate::error::StorageError;
 use crate::rules::len;
 use crate::types::{
-    BLOB_PART, BlobRow, Cursor, HeadHash, HeadRow, Index, IndexRow, Limit, MAX_SEQ, MailRow, ObjectRow, Page, RowKey,
-    Snapshot, Table, Usage, Versioned,
+    BLOB_PART, BlobRow, Cursor, HeadHash, HeadRow, Index, IndexRow, Limit, MAX_SEQ, MailRow, MeterRow, ObjectRow, Page,
+    RowKey, Snapshot, Table, Total, Usage, Versioned,
 };
 
 /// The head in force, and up to which number objects were removed.
@@ -62,6 +62,8 @@ const SHARE: &str = "SELECT share FROM deedbox.share WHERE store = $1 AND epoch 
 const USAGE: &str =
     "SELECT stamp, header_count, header_bytes, dataset_count, dataset_bytes, object_count, object_bytes,
     mail_count, mail_bytes, blob_count, blob_bytes, row_count, row_bytes FROM deedbox.store WHERE store = $1";
+const NOTED: &str = "SELECT time FROM deedbox.noted WHERE one = 0";
+const METER: &str = "SELECT day, class, count, bytes FROM deedbox.meter WHERE meter = $1 ORDER BY day, class";
 pub(super) const COUNTED: &str = "SELECT CAST(0 AS bigint),
     (SELECT count(*) FROM deedbox.header WHERE store = $1),
     (SELECT CAST(coalesce(sum(octet_length(body)), 0) AS bigint) FROM deedbox.header WHERE store = $1),
@@ -336,4 +338,20 @@ pub(super) async fn integrity(conn: Arc<Conn>, s: StoreId) -> Outcome<()> {
     let held = usage_of(&found.row().ok_or(StorageError::NotFound)?)?;
     let fresh = usage_of(&found.row().ok_or(StorageError::Corrupt)?)?;
     if held == fresh { Ok(()) } else { Err(StorageError::Corrupt.into()) }
+}
+
+/// The greatest time noted.
+pub(super) async fn noted(conn: Arc<Conn>) -> Outcome<Timestamp> {
+    let row = conn.one(step!(NOTED)).await?.row();
+    Ok(Timestamp::from_secs(row.map_or(Ok(0), |row| number(&row, 0))?))
+}
+
+/// The sums of one meter.
+pub(super) async fn meter(conn: Arc<Conn>, meter: [u8; 16]) -> Outcome<Vec<MeterRow>> {
+    let rows = conn.one(step!(METER, &meter)).await?.rows();
+    let sum = |row: &Row| {
+        let total = Total { count: number(row, 2)?, bytes: number(row, 3)? };
+        Ok(MeterRow { meter, day: number(row, 0)?, class: kind(row, 1)?, total })
+    };
+    rows.iter().map(sum).collect()
 }

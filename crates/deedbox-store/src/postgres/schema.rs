@@ -30,6 +30,11 @@ CREATE TABLE deedbox.blob_part (store bytea NOT NULL, id bytea NOT NULL, n bigin
   PRIMARY KEY (store, id, n));
 CREATE TABLE deedbox.small (store bytea NOT NULL, tbl bigint NOT NULL, key bytea NOT NULL, version bigint NOT NULL,
   body bytea NOT NULL, PRIMARY KEY (store, tbl, key));
+", "
+CREATE TABLE deedbox.noted (one bigint PRIMARY KEY, time bigint NOT NULL);
+CREATE TABLE deedbox.meter (meter bytea NOT NULL, day bigint NOT NULL, class bigint NOT NULL, count bigint NOT NULL,
+  bytes bigint NOT NULL, PRIMARY KEY (meter, day, class));
+CREATE INDEX meter_by_day ON deedbox.meter (day);
 "] };
 
 /// The database of the shares.

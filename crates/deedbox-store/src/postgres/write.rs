@@ -15,10 +15,19 @@ use super::schema::OF_STORE;
 use crate::error::StorageError;
 use crate::rules::{check_mailbox, check_quota, check_step, len};
 use crate::types::{
-    BLOB_PART, Class, Commit, CommitOutcome, HeadHash, KEPT_HEADS, MAX_SEQ, Mail, Mode, NewStore, Part, Purge, Put,
-    Quota, RowKey, Swap, Table, Total, Usage,
+    BLOB_PART, Class, Commit, CommitOutcome, HeadHash, KEPT_HEADS, MAX_SEQ, Mail, MeterRow, Mode, NewStore, Part,
+    Purge, Put, Quota, RowKey, Swap, Table, Total, Usage,
 };
 
+const NOTE: &str = "INSERT INTO deedbox.noted (one, time) VALUES (0, $1) ON CONFLICT (one) DO UPDATE
+    SET time = CASE WHEN noted.time < excluded.time THEN excluded.time ELSE noted.time END RETURNING time";
+const CHARGE: &str = "INSERT INTO deedbox.meter (meter, day, class, count, bytes) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (meter, day, class) DO UPDATE SET
+    count = CASE WHEN meter.count > 9223372036854775807 - excluded.count THEN 9223372036854775807
+        ELSE meter.count + excluded.count END,
+    bytes = CASE WHEN meter.bytes > 9223372036854775807 - excluded.bytes THEN 9223372036854775807
+        ELSE meter.bytes + excluded.bytes END";
+const DROP_METERS: &str = "DELETE FROM deedbox.meter WHERE day < $1 RETURNING day";
 const LOCK: &str = "SELECT stamp, header_count, header_bytes, dataset_count, dataset_bytes, object_count, object_bytes,
     mail_count, mail_bytes, blob_count, blob_bytes, row_count, row_bytes FROM deedbox.store WHERE store = $1 FOR UPDATE";
 const TOTALS: &str = "UPDATE deedbox.store SET stamp = $2, header_count = $3, header_bytes = $4, dataset_count = $5,
@@ -720,4 +729,30 @@ pub(super) async fn purge_store(
     let mut steps: Vec<_> = OF_STORE.into_iter().map(|sql| step!(sql, store)).collect();
     steps.push(step!(DROP_NAMES, store));
     conn.end(&steps, gone).await
+}
+
+/// Notes a time and adds to meters. An attempt whose outcome is not known is not repeated: nothing is charged twice.
+pub(super) async fn note(
+    conn: Arc<Conn>,
+    now: Timestamp,
+    usage: &[MeterRow],
+    attempt: Attempt,
+) -> Outcome<Ended<Timestamp>> {
+    if attempt.unknown {
+        return Err(StorageError::backend("the connection was lost while meters were written").into());
+    }
+    let capped = |value: u64| to_int(value.min(MAX_SEQ));
+    let mut steps = vec![step!(NOTE, capped(now.secs())?)];
+    for row in usage {
+        let (day, count, bytes) = (capped(row.day)?, capped(row.total.count)?, capped(row.total.bytes)?);
+        steps.push(step!(CHARGE, &row.meter, day, i64::from(row.class), count, bytes));
+    }
+    let noted = conn.begin(&steps).await?.row().ok_or(StorageError::Corrupt)?;
+    conn.end(&[], Timestamp::from_secs(number(&noted, 0)?)).await
+}
+
+/// Deletes the sums of days before `day`.
+pub(super) async fn meters_drop(conn: Arc<Conn>, day: u64) -> Outcome<u64> {
+    let gone = conn.one(step!(DROP_METERS, to_int(day.min(MAX_SEQ))?)).await?.rows();
+    Ok(u64::try_from(gone.len()).unwrap_or(u64::MAX))
 }

@@ -47,6 +47,8 @@ impl From<rusqlite::Error> for Fail {
                     StorageError::Corrupt
                 }
                 ErrorCode::DiskFull => StorageError::Full,
+                // the log's index could not grow
+                ErrorCode::SystemIoFailure if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE => StorageError::Full,
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
                     StorageError::Unavailable { retry: true }
                 }
@@ -74,10 +76,10 @@ pub(super) fn connect(path: &Path, create: bool, migrations: &[&str]) -> Outcome
     if create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
     }
-    // without a log to complete it, a file is whole pages; SQLite itself reads a short last page as zeros
+    // without a log or a journal to complete it, a file is whole pages; SQLite itself reads a short last page as zeros
     let length = std::fs::metadata(path).map_or(0, |file| file.len());
-    let log = path.with_extension("sqlite-wal");
-    let complete = !log.metadata().is_ok_and(|log| log.len() > 0);
+    let holds = |extension: &str| path.with_extension(extension).metadata().is_ok_and(|file| file.len() > 0);
+    let complete = !holds("sqlite-wal") && !holds("sqlite-journal");
     if !create && complete && length == 0 && path.exists() {
         // refused before SQLite would make an empty database of it
         return Err(StorageError::Corrupt.into());

@@ -6,7 +6,8 @@ use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::open::{Outcome, from_int, to_int};
-use super::write::{blob, head};
+use super::transfer::counted;
+use super::write::{blob, head, usage};
 use crate::error::StorageError;
 use crate::rules::len;
 use crate::types::{
@@ -182,4 +183,10 @@ pub(super) fn rows(db: &Connection, t: Table) -> Outcome<Vec<(RowKey, Versioned<
         out.push((RowKey(row.get(0)?), versioned(row.get(1)?, row.get(2)?)?));
     }
     Ok(out)
+}
+
+/// SQLite's own check of the file, and the totals against a fresh count.
+pub(super) fn check(db: &Connection) -> Outcome<()> {
+    let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict == "ok" && counted(db)? == usage(db)? { Ok(()) } else { Err(StorageError::Corrupt.into()) }
 }

@@ -23,12 +23,19 @@ INSERT INTO total (class, count, bytes) VALUES (1, 0, 0), (2, 0, 0), (3, 0, 0), 
 "];
 
 /// The host's own file.
-pub(super) const HOST: &[&str] = &["
+pub(super) const HOST: &[&str] = &[
+    "
 CREATE TABLE alias (name BLOB PRIMARY KEY, store BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX alias_by_store ON alias (store);
 CREATE TABLE meter (meter BLOB NOT NULL, day INTEGER NOT NULL, class INTEGER NOT NULL, count INTEGER NOT NULL,
   bytes INTEGER NOT NULL, PRIMARY KEY (meter, day, class)) WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE noted (time INTEGER NOT NULL);
+INSERT INTO noted (time) VALUES (0);
+CREATE INDEX meter_by_day ON meter (day);
+",
+];
 
 /// The shares, in a directory of their own.
 pub(super) const SHARES: &[&str] = &["
