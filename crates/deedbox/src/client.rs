@@ -1,6 +1,7 @@
 //! How an agent reaches its host: one trait, and the client that calls a host in the same process.
 
 mod blob;
+mod feed;
 mod mail;
 #[cfg(feature = "person")]
 mod owner;
@@ -11,10 +12,11 @@ use deedbox_cose::LocalSigner;
 use deedbox_host::{ByteRange, Clock, Host, HostError, Method, Reply, Request, proof, wire};
 #[cfg(feature = "provider")]
 use deedbox_model::Digest;
-use deedbox_model::{CapabilityId, DatasetId, StoreName, Timestamp};
+use deedbox_model::{CapabilityId, DatasetId, Seq, StoreName, Timestamp};
 use deedbox_record::SignedPart;
 use deedbox_store::{Cursor, HeadHash, Mode, Storage};
 
+pub use feed::{EventSource, Watch};
 #[cfg(feature = "person")]
 pub(crate) use mail::dedupe;
 #[cfg(feature = "person")]
@@ -30,6 +32,19 @@ pub trait HostClient: Send + Sync {
     /// # Errors
     /// What the host said, or that it can't be reached.
     fn send(&self, request: Request<'_>) -> impl Future<Output = Result<Reply, HostError>> + Send;
+
+    /// Opens a change feed, which begins with what is newer than `after`. A way without feeds says `NotFound`.
+    ///
+    /// # Errors
+    /// What the host said, or that it can't be reached.
+    fn feed(
+        &self,
+        request: Request<'_>,
+        after: Option<Seq>,
+    ) -> impl Future<Output = Result<Box<dyn EventSource>, HostError>> + Send {
+        let _ = (request, after);
+        std::future::ready(Err(HostError::NotFound))
+    }
 }
 
 /// The client of a host in the same process.
@@ -60,6 +75,11 @@ impl<S: Storage, C: Clock> HostClient for LocalHost<S, C> {
 
     async fn send(&self, request: Request<'_>) -> Result<Reply, HostError> {
         self.host.call(request).await
+    }
+
+    /// What other processes write to the same storage is not noticed here: whoever has such looks now and then.
+    async fn feed(&self, request: Request<'_>, after: Option<Seq>) -> Result<Box<dyn EventSource>, HostError> {
+        Ok(Box::new(self.host.feed(request, after).await?))
     }
 }
 

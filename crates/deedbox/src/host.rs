@@ -16,7 +16,7 @@ pub use deedbox_host::{
     Reply, Report, Request, Swept, UsageClass, UsageEvent, UsageSink,
 };
 #[cfg(feature = "http")]
-pub use deedbox_host::{openapi, router};
+pub use deedbox_host::{ServeLimits, openapi, router, serve};
 #[cfg(feature = "sqlite")]
 pub use deedbox_store::SqliteStorage;
 pub use deedbox_store::{

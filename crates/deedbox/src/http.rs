@@ -1,12 +1,17 @@
 //! The client of a host over HTTP.
 
-use std::time::Duration;
+use std::{future::Future, io::BufReader, pin::Pin, time::Duration};
 
-use deedbox_host::{BLOB_LENGTH, BLOB_SEALED, BlobPlace, HostError, Method, PROBLEM, Reply, Request, authorization};
-use ureq::Agent;
-use ureq::http::{HeaderMap, Request as HttpRequest, header};
+use deedbox_host::{
+    BLOB_LENGTH, BLOB_SEALED, BlobPlace, Event, HostError, Method, PROBLEM, Reply, Request, authorization,
+};
+use deedbox_model::Seq;
+use ureq::{
+    Agent, BodyReader,
+    http::{HeaderMap, Request as HttpRequest, header},
+};
 
-use crate::client::HostClient;
+use crate::client::{EventSource, HostClient};
 
 /// The client of a host at an origin: `https://host.example`.
 ///
@@ -69,6 +74,22 @@ impl HttpHost {
     }
 }
 
+/// Events as they come over a connection. It blocks the thread that polls it until there is one.
+struct HttpFeed(Option<BufReader<BodyReader<'static>>>);
+
+impl EventSource for HttpFeed {
+    fn next(&mut self) -> Pin<Box<dyn Future<Output = Option<Event>> + Send + '_>> {
+        Box::pin(async move {
+            // the connection's end, or its time is over, or no events: the feed is over
+            let event = Event::read(self.0.as_mut()?).ok().flatten();
+            if matches!(event, None | Some(Event::End(_))) {
+                self.0 = None;
+            }
+            event
+        })
+    }
+}
+
 impl HostClient for HttpHost {
     fn origin(&self) -> &str {
         &self.origin
@@ -77,7 +98,35 @@ impl HostClient for HttpHost {
     async fn send(&self, request: Request<'_>) -> Result<Reply, HostError> {
         self.exchange(request)
     }
+
+    /// A feed is over when the connection is, and after ten minutes in any case, so that one whose other end
+    /// is gone is not waited for without end.
+    async fn feed(&self, request: Request<'_>, after: Option<Seq>) -> Result<Box<dyn EventSource>, HostError> {
+        let mut builder = HttpRequest::get(format!("{}{}", self.origin, request.target));
+        if let Some(proof) = request.proof {
+            builder = builder.header(header::AUTHORIZATION, authorization(proof));
+        }
+        if let Some(after) = after {
+            builder = builder.header("last-event-id", after.get().to_string());
+        }
+        let built = builder.header(header::ACCEPT, "text/event-stream").body(()).map_err(|_| HostError::Malformed)?;
+        let built = self.agent.configure_request(built).timeout_global(Some(FEED)).build();
+        let mut response = self.agent.run(built).map_err(|_| HostError::Unreachable)?;
+        match text(response.headers(), header::CONTENT_TYPE.as_str()) {
+            Some("text/event-stream") if response.status() == 200 => {
+                Ok(Box::new(HttpFeed(Some(BufReader::new(response.into_body().into_reader())))))
+            }
+            Some(PROBLEM) => {
+                let body = response.body_mut().read_to_vec().map_err(|_| HostError::Unreachable)?;
+                Err(HostError::from_problem(&body))
+            }
+            _ => Err(HostError::Unreachable),
+        }
+    }
 }
+
+/// The longest that one connection of a feed is kept.
+const FEED: Duration = Duration::from_secs(600);
 
 fn media(target: &str) -> &'static str {
     if target.contains("/blobs/") { "application/octet-stream" } else { "application/cbor" }

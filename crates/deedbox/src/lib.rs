@@ -27,7 +27,7 @@ mod side;
 mod system;
 
 #[cfg(any(feature = "person", feature = "provider"))]
-pub use client::{HostClient, LocalHost};
+pub use client::{EventSource, HostClient, LocalHost, Watch};
 #[cfg(any(feature = "person", feature = "provider"))]
 pub use connection::{Content, Deposit, Mail};
 #[cfg(feature = "person")]

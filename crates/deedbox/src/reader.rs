@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, fmt};
 use deedbox_connect::Agreement;
 use deedbox_cose::LocalSigner;
 use deedbox_host::{HostError, wire};
-use deedbox_model::{DatasetId, ObjectId, Timestamp};
+use deedbox_model::{DatasetId, ObjectId, Seq, Timestamp};
 use deedbox_record::{
     ChangedObject, EpochKeys, GrantError, GrantId, Granted, HeadError, Kind, OpenError, Opened, PartialReplica,
     PayloadError, Record, Replica, SealError, SealedGrant,
 };
 
 use crate::{
-    client::{Access, HostClient, Row, commit_part},
+    client::{Access, HostClient, Row, Watch, commit_part},
     exchange::Handover,
     file::{File, FileError},
     provider::Provider,
@@ -110,6 +110,13 @@ impl<H: HostClient> Reader<'_, H> {
     #[must_use]
     pub const fn id(&self) -> &GrantId {
         &self.id
+    }
+
+    /// Waits for what the person, or another reader with a right to, writes to the dataset. What the host then tells is a
+    /// hint; reading verifies. `after` is the number seen last.
+    #[must_use]
+    pub fn watch(&self, after: Option<Seq>) -> Watch<'_, H, &LocalSigner> {
+        Watch::new(&self.access, self.dataset, after)
     }
 
     /// Until when the grant may be used.

@@ -81,6 +81,53 @@ fn a_life_over_http_is_a_life_in_process() {
     assert_eq!(over_http.0.len(), 2);
 }
 
+/// Two devices of one person: the second learns of what the first writes, and takes it over.
+fn devices_notice_each_other<H: HostClient + Clone>(client: H) {
+    block_on(async {
+        let (mut first, keepsake) = Person::create(client.clone(), "a passphrase").await.unwrap();
+        first.import(DOCUMENT, "myself").await.unwrap();
+        let title = first.datasets().next().unwrap().to_owned();
+        let locked = Person::locate(client, keepsake.store).await.unwrap();
+        let phrase = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
+        let second = locked.unlock(&phrase, None).await.unwrap();
+        assert!(second.watch("no such title").is_err());
+        let mut watch = second.watch(&title).unwrap();
+        let path = second.values().unwrap()[0].path.clone();
+        first.purge(&[path]).await.unwrap();
+        let told = watch.next().await.unwrap();
+        let count = second.values().unwrap().len();
+        let second = second.refresh().await.unwrap();
+        assert_eq!(second.values().unwrap().len(), count - 1, "told of head {told:?}");
+    });
+}
+
+#[test]
+fn a_device_notices_what_another_writes() {
+    let here = host(Admission::Open);
+    devices_notice_each_other(LocalHost::new(Arc::clone(&here), "https://host.example"));
+    let here = host(Admission::Open);
+    let (_server, client) = serve(&here);
+    devices_notice_each_other(client);
+}
+
+#[test]
+fn a_watch_ends_when_the_host_goes_away() {
+    let here = host(Admission::Open);
+    let (server, client) = serve(&here);
+    let (person, _) = block_on(Person::create(client, "a passphrase")).unwrap();
+    block_on(async {
+        let mut watch = person.watch("deedbox:policy").unwrap();
+        let closing = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            here.close();
+            server.shutdown_background();
+        });
+        let error = watch.next().await.unwrap_err();
+        closing.join().unwrap();
+        assert!(matches!(error, HostError::Unreachable | HostError::TooMany { .. }), "{error:?}");
+    });
+}
+
 #[test]
 fn a_file_goes_over_http_in_parts() {
     let host = host(Admission::Open);

@@ -1,11 +1,12 @@
 //! The ways to open a box: slots, the passphrase, and what another device wrote meanwhile.
 
+use deedbox_cose::LocalSigner;
 use deedbox_host::wire;
 use deedbox_record::{AccountSecret, Header, NewSlot, Passphrase, PassphraseCost, Slot, SlotId, SlotType, UnlockError};
 
-use super::{Open, Person, normalised, unhex};
+use super::{Open, Person, dataset_of, normalised, unhex};
 use crate::{
-    client::{HostClient, header},
+    client::{HostClient, Watch, header},
     error::PersonError,
     system,
 };
@@ -57,6 +58,18 @@ impl<H: HostClient> Person<Open<H>> {
         };
         let header = open.header.replace_slot(&open.root, slot.id(), &new, &mut system::rng())?;
         open.exchange(header).await
+    }
+
+    /// Waits for what another device, or a connection with a right to, writes to a dataset: by title, as
+    /// [`Person::datasets`] gives them. What the host then tells is a hint; [`Person::refresh`] verifies.
+    ///
+    /// # Errors
+    /// [`PersonError::NotFound`] for an unknown title.
+    pub fn watch(&self, title: &str) -> Result<Watch<'_, H, LocalSigner>, PersonError> {
+        let open = &self.state;
+        let id = dataset_of(&open.keyring, title)?.id();
+        let head = open.shelves.get(id).and_then(|shelf| shelf.replica.head());
+        Ok(Watch::new(&open.owner, *id, head.map(|head| head.seq())))
     }
 
     /// Takes over what another device wrote meanwhile, verified against what this one has seen.
