@@ -1,5 +1,7 @@
 //! State that was rolled back: no number is used twice, nothing is half-written, and devices do not overtake each other.
 
+use std::io::Cursor;
+
 use deedbox::{
     PersonError,
     parts::{
@@ -18,7 +20,9 @@ fn a_box_from_an_old_export_goes_on_as_another_device() {
     block_on(async {
         let mut sides = Sides::meet(host()).await;
         sides.person_leaves("before").await.unwrap();
-        let old = sides.person.export().unwrap();
+        let mut old = Cursor::new(Vec::new());
+        sides.person.export(&mut old).await.unwrap();
+        old.set_position(0);
         sides.person_leaves("after").await.unwrap();
         assert_eq!(texts(&sides.council_collects().await.unwrap()).len(), 2);
 
@@ -26,7 +30,7 @@ fn a_box_from_an_old_export_goes_on_as_another_device() {
         let there = host();
         let words = sides.keepsake.recovery_phrase.clone();
         let phrase = Secret::RecoveryPhrase(&words);
-        sides.person = Person::import_bundle(there.clone(), &old, &phrase).await.unwrap();
+        sides.person = Person::import_bundle(there.clone(), &mut old, &phrase).await.unwrap();
         sides.client = there;
         // A plain continuation would use number 1 again; it would be a replay. The new host has to admit the council too.
         sides.person.announce(&sides.id).await.unwrap();
