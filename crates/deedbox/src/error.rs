@@ -33,6 +33,9 @@ macro_rules! person_error {
             /// a note on it instead.
             #[error("the field is somebody else's word")]
             IssuerOwned,
+            /// A permission to be used so many times, or on records of certain times, is no ground for a grant. Answer with values.
+            #[error("the permission is no ground for a grant")]
+            Limited,
             /// There is no such thing in the box.
             #[error("no such thing in the box")]
             NotFound,
@@ -51,6 +54,7 @@ macro_rules! person_error {
                     Self::Damaged => "Damaged".to_owned(),
                     Self::FieldName => "FieldName".to_owned(),
                     Self::IssuerOwned => "IssuerOwned".to_owned(),
+                    Self::Limited => "Limited".to_owned(),
                     Self::NotFound => "NotFound".to_owned(),
                     Self::Unexpected => "Unexpected".to_owned(),
                 }

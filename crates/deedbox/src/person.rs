@@ -4,6 +4,7 @@
 //! Whatever it writes is one commit: a release and its log entry, a rule and its log entry, an import and its log entry.
 
 mod bundle;
+mod by_grant;
 mod channel;
 mod connection;
 mod consent;
@@ -40,6 +41,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 pub use bundle::Exported;
+pub use by_grant::GrantedAnswer;
 pub use channel::{Answered, Channel, Connecting};
 pub use connection::{Calling, Standing};
 pub use consent::{Applied, category_of};

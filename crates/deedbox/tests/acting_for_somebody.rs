@@ -8,7 +8,7 @@ use deedbox::{
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
         audit::{Entry, EntryKind, Row},
-        connect::{Invitation, Link, Offer, Wish},
+        connect::{EndReason, Invitation, Link, Offer, Wish},
         consent::{
             Action, Ask, Basis, Change, Ground, Mandate, MandateStatus, Obligation, PartyKind, Permission, Prohibition,
             Rank, Reason, Regime, Selector, Sensitivity, To, Vocabulary, VocabularyBuilder,
@@ -170,6 +170,11 @@ fn an_attorney_makes_rules_within_the_mandate_and_nobody_beyond() {
         let record = council_side.ask(&ask).unwrap();
         let answered = person.answer(&mut at_council, &record).await.unwrap();
         assert_eq!(answered.decision.withheld()[&account], Reason::MandateInvalid);
+
+        // Over an ended connection nothing comes any more, though its session is still open.
+        let rule = daughter.rule(&mut daughter_side, Change::EndMandate(name("lpa"))).unwrap();
+        person.end(&at_daughter.agreement().connection_id(), EndReason::Withdrawn).await.unwrap();
+        assert_eq!(person.ruled(&mut at_daughter, &rule).await.unwrap_err().code(), "Connect.Ended");
 
         // A new vocabulary keeps rules made under a mandate that has ended since; so does a restart.
         person.adopt(words().purpose("more", &[]), sensitivity).await.unwrap();

@@ -201,14 +201,7 @@ impl<H: HostClient> Person<Open<H>> {
         let ask = channel.receive(record, ASK)?;
         let ask = Ask::from_bytes(&ask).map_err(|_| PersonError::Unexpected)?;
         let open = &mut self.state;
-        let mut facts = HostFacts::new(channel.party.clone(), now).assurance(Assurance::Substantial);
-        facts.conditions.extend(conditions.iter().cloned());
-        let evaluator = &open.rules.evaluator;
-        let is_limited = |id: &Name| evaluator.policy().permission(id).is_some_and(|(rule, _)| rule.limit.is_some());
-        facts
-            .uses
-            .extend(open.uses.iter().filter(|(id, _)| is_limited(id)).map(|(id, uses)| (id.clone(), uses.clone())));
-        let decision = evaluator.decide(&ask, &facts);
+        let (facts, decision) = open.decide(channel, &ask, conditions, now);
         let answer = open.release(&decision)?;
         let mut change = open.change();
         change.log(decision_entry(&ask, &facts, &decision, open.policy_digest()));
@@ -235,6 +228,24 @@ impl<H: HostClient> Person<Open<H>> {
 }
 
 impl<H: HostClient> Open<H> {
+    /// Decides an ask by the rules in force and what the agent knows.
+    pub(super) fn decide(
+        &self,
+        channel: &Channel,
+        ask: &Ask,
+        conditions: &[Name],
+        now: Timestamp,
+    ) -> (HostFacts, Decision) {
+        let mut facts = HostFacts::new(channel.party.clone(), now).assurance(Assurance::Substantial);
+        facts.conditions.extend(conditions.iter().cloned());
+        let evaluator = &self.rules.evaluator;
+        let is_limited = |id: &Name| evaluator.policy().permission(id).is_some_and(|(rule, _)| rule.limit.is_some());
+        let uses = self.uses.iter().filter(|(id, _)| is_limited(id));
+        facts.uses.extend(uses.map(|(id, uses)| (id.clone(), uses.clone())));
+        let decision = evaluator.decide(ask, &facts);
+        (facts, decision)
+    }
+
     /// The values that a decision lets go: none for a denial.
     fn release(&self, decision: &Decision) -> Result<Answer, PersonError> {
         let view = decision.for_requester();

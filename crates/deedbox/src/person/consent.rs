@@ -131,6 +131,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::Rule`]: `NotYours` when no mandate of theirs allows it, or what else is wrong with it;
     /// [`PersonError::Unexpected`] for what they did not sign under this agreement; as [`Person::apply`] otherwise.
     pub async fn ruled(&mut self, channel: &mut Channel, record: &[u8]) -> Result<Applied, PersonError> {
+        self.state.permits(channel)?;
         let bytes = channel.receive(record, RULE)?;
         let keys = self.state.side(&channel.agreement)?;
         let peer = keys.side(&channel.agreement)?.peer_sign_key().clone();

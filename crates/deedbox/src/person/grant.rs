@@ -54,7 +54,8 @@ pub struct Granted {
 }
 
 impl<H: HostClient> Person<Open<H>> {
-    /// Grants the other side of a channel to read, or to write, at the host until `not_after`. The grant is in the box and in the
+    /// Grants the other side of a channel to read, or to write, at the host until `not_after`: the person's own choice, whatever the
+    /// rules say; [`Person::answer_by_grant`] grants what they permit. The grant is in the box and in the
     /// log before anything is handed over; what this returns goes to the other side ([`Channel::hand_over`]).
     ///
     /// # Errors
@@ -66,23 +67,13 @@ impl<H: HostClient> Person<Open<H>> {
         what: Shared<'_>,
         not_after: Timestamp,
     ) -> Result<(GrantId, Handover), PersonError> {
-        let (mut rng, now) = (system::rng(), system::now());
+        let now = system::now();
         let open = &mut self.state;
         let (dataset, scope) = open.scope(what)?;
         if now >= not_after {
             return Err(GrantError::Expired.into());
         }
-        let granted = Granted {
-            id: GrantId::generate(&mut rng),
-            party: channel.party().clone(),
-            dataset,
-            scope,
-            not_after,
-            agreement: channel.agreement().hash(),
-            capability: CapabilityId::generate(&mut rng),
-            epoch: open.present(&dataset)?,
-            host: open.owner.origin().to_owned(),
-        };
+        let granted = open.granted(channel, dataset, scope, not_after)?;
         open.permits(channel)?;
         // Refused before it is kept: the same checks as when it is issued.
         Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
@@ -246,6 +237,28 @@ impl<H: HostClient> Open<H> {
         Ok(Own(root.keys_for(agreement, Role::Initiator)?))
     }
 
+    /// A grant that is yet to be written.
+    pub(super) fn granted(
+        &self,
+        channel: &Channel,
+        dataset: DatasetId,
+        scope: GrantScope,
+        not_after: Timestamp,
+    ) -> Result<Granted, PersonError> {
+        let mut rng = system::rng();
+        Ok(Granted {
+            id: GrantId::generate(&mut rng),
+            party: channel.party().clone(),
+            dataset,
+            scope,
+            not_after,
+            agreement: channel.agreement().hash(),
+            capability: CapabilityId::generate(&mut rng),
+            epoch: self.present(&dataset)?,
+            host: self.owner.origin().to_owned(),
+        })
+    }
+
     fn scope(&self, what: Shared<'_>) -> Result<(DatasetId, GrantScope), PersonError> {
         let is_persons = |dataset: &&Dataset| dataset.granularity() == Granularity::Field;
         match what {
@@ -344,7 +357,7 @@ impl<H: HostClient> Open<H> {
     }
 
     /// Writes a grant into the box.
-    fn put_grant(&self, change: &mut Change, granted: &Granted) -> Result<(), PersonError> {
+    pub(super) fn put_grant(&self, change: &mut Change, granted: &Granted) -> Result<(), PersonError> {
         let (shelf, name) = (self.dataset(GRANTS)?, granted.name());
         let record = Record::new(GRANTS, 1, &name, item(&granted.to_bytes())?)?;
         change.records.push((*shelf.id(), shelf.name_key().object_id(&name), record));
@@ -373,7 +386,7 @@ impl<H: HostClient> Open<H> {
 
 impl Granted {
     /// What the log says when it is given or taken back.
-    fn entry(&self, policy: Digest, now: Timestamp) -> Entry {
+    pub(super) fn entry(&self, policy: Digest, now: Timestamp) -> Entry {
         let mut entry = Entry::new(now, EntryKind::Rule, Some(self.party.as_str()), policy);
         entry.receipt = Some(self.agreement);
         entry
