@@ -145,7 +145,13 @@ fn log(claims: &mut Claims) {
     claims.claim(
         "audit: append / leaf hash",
         Goal::AtMost(6.0),
-        || drop(black_box(log.append(black_box(&entry).clone(), &mut rng))),
+        || {
+            // A person's log; one of millions would measure how the system hands out memory.
+            if log.len() == 1_000 {
+                log = Log::new(log.id());
+            }
+            drop(black_box(log.append(black_box(&entry).clone(), &mut rng)));
+        },
         || {
             black_box(sha256_parts(&[&[0], black_box(stored.bytes())]));
         },
