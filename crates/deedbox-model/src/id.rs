@@ -92,10 +92,14 @@ ids! {
     ConnectionId,
     /// Names a dataset: the unit that is shared and erased as one.
     DatasetId,
+    /// Names a grant over its whole life: after a rotation those who stay get the new keys under the same id.
+    GrantId,
     /// Names a mailbox at a host.
     MailboxId,
     /// Names an object inside a dataset.
     ObjectId,
+    /// Names a slot of a store header: one way to unlock it.
+    SlotId,
     /// Names a store by its true id, which only the person and the host know.
     StoreId,
     /// Names a store as others are told: the true id or an alias; a host resolves both.

@@ -51,7 +51,7 @@ mod time;
 
 pub use assurance::Assurance;
 pub use digest::Digest;
-pub use id::{BlobId, CapabilityId, ConnectionId, DatasetId, MailboxId, ObjectId, StoreId, StoreName};
+pub use id::{BlobId, CapabilityId, ConnectionId, DatasetId, GrantId, MailboxId, ObjectId, SlotId, StoreId, StoreName};
 pub use name::{Name, NameError};
 pub use path::{FieldPath, PathError};
 pub use provenance::Provenance;

@@ -9,47 +9,13 @@ use deedbox_cose::{
     sign1::{self, Document},
 };
 use deedbox_crypto::{hash::sha256, label, secret::SecretBytes};
-use deedbox_model::{DatasetId, Digest, Epoch, ObjectId, StoreName, Timestamp};
+use deedbox_model::{DatasetId, Digest, Epoch, GrantId, ObjectId, StoreName, Timestamp};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::{
     Dataset, DatasetKey, EpochKeys, GrantError, Head, HeadKey, ObjectKey, PartialReplica, Replica, key::HeadSeed,
 };
-
-/// Names a grant over its whole life: after a rotation those who stay get the new keys under the same id.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GrantId([u8; 16]);
-
-impl GrantId {
-    /// Takes the bytes as they are.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Draws a fresh id.
-    #[must_use]
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut bytes = [0; 16];
-        rng.fill_bytes(&mut bytes);
-        Self(bytes)
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for GrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("GrantId(")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str(")")
-    }
-}
 
 /// What a grant opens to its grantee, in one epoch of one dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -486,7 +452,7 @@ enum Keys {
 impl Claims {
     fn from_item(item: Item<'_>) -> Option<Self> {
         let mut fields = item.as_map()?.fields();
-        let id = GrantId(fields.required(1)?.as_byte_array()?);
+        let id = GrantId::decode(fields.required(1)?)?;
         let store = StoreName::decode(fields.required(2)?)?;
         let dataset = DatasetId::decode(fields.required(3)?)?;
         let epoch = Epoch::decode(fields.required(4)?)?;
@@ -529,9 +495,7 @@ impl Terms {
         let capacity = objects.saturating_mul(OBJECT_LEN).saturating_add(TERMS_LEN);
         let mut writer = Writer::with_capacity(capacity);
         writer.map(|map| {
-            map.int(1, |w| {
-                w.bytes(&self.id.0);
-            });
+            map.int(1, |w| self.id.encode(w));
             map.int(2, |w| self.store.encode(w));
             map.int(3, |w| self.dataset.encode(w));
             map.int(4, |w| self.epoch.encode(w));

@@ -117,13 +117,14 @@ pub use bundle::{
     VerifiedBundle,
 };
 pub use container::{Kind, Opened, Prefix, open, open_in_place, peek, seal, seal_into, sealed_length};
+pub use deedbox_model::{GrantId, SlotId};
 pub use draft::{Draft, Pending, Reseal, SealedObject, SignedPart};
 pub use erase::{ErasedDataset, ErasureLevel, ErasureReceipt, HostErasure, OUT_OF_REACH};
 pub use error::{
     BlobError, BundleError, GrantError, HeadError, MergeError, OpenError, PayloadError, PhraseError, SealError,
     ShareError, UnlockError,
 };
-pub use grant::{GrantDraft, GrantId, GrantScope, Granted, Grantee, SealedGrant, VerifiedAgreement, VerifiedGrant};
+pub use grant::{GrantDraft, GrantScope, Granted, Grantee, SealedGrant, VerifiedAgreement, VerifiedGrant};
 pub use head::{Entry, Freshness, Head, Pin, state_root};
 pub use header::Header;
 pub use key::{DatasetKey, HeadKey, KeyCommitment, NameKey, ObjectKey};
@@ -135,7 +136,7 @@ pub use replica::{Applied, ChangedObject, Replica, RollbackEvidence};
 pub use root::{HostShare, Root};
 pub use schema::{Migrated, Migrations};
 pub use slot::{
-    NewSlot, Passphrase, Slot, SlotId, SlotType, Unlock,
+    NewSlot, Passphrase, Slot, SlotType, Unlock,
     passphrase::{AccountSecret, PassphraseCost},
     phrase::RecoveryPhrase,
     prf::OutsideSecret,

@@ -11,7 +11,7 @@ use core::fmt;
 use deedbox_cbor::{Item, ItemBuf, Writer};
 use deedbox_cose::{RecipientKey, RecipientSecret, Thumbprint};
 use deedbox_crypto::{kdf, label, secret::SecretBytes};
-use deedbox_model::{Epoch, StoreId};
+use deedbox_model::{Epoch, SlotId, StoreId};
 use rand_core::CryptoRng;
 
 use crate::{
@@ -20,40 +20,6 @@ use crate::{
     address::Place,
     container::{open_at, seal_at},
 };
-
-/// Names a slot of a store header.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SlotId([u8; 16]);
-
-impl SlotId {
-    /// Takes the bytes as they are.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// Draws a fresh id.
-    #[must_use]
-    pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut bytes = [0; 16];
-        rng.fill_bytes(&mut bytes);
-        Self(bytes)
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for SlotId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SlotId(")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str(")")
-    }
-}
 
 /// What opens a slot; its number in the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -247,14 +213,14 @@ impl Slot {
         }
         Some(Self {
             kind,
-            id: SlotId(id.as_byte_array()?),
+            id: SlotId::decode(id)?,
             params: ItemBuf::from_item(params).ok()?,
             wrapped: wrapped.as_byte_array()?,
         })
     }
 
     pub(crate) fn encode(&self, writer: &mut Writer) {
-        writer.array(4).uint(self.kind.number().into()).bytes(&self.id.0);
+        writer.array(4).uint(self.kind.number().into()).bytes(self.id.as_bytes());
         writer.item(self.params.as_item()).bytes(&self.wrapped);
     }
 
@@ -298,7 +264,7 @@ impl Slot {
         };
         let kek = kek(&secret, kind, root.store(), &id, root.epoch());
         let mut wrapped = alloc::vec::Vec::with_capacity(WRAPPED);
-        let place = Place::slot(root.store(), &id.0);
+        let place = Place::slot(root.store(), id.as_bytes());
         seal_at(&kek, &place, Kind::Slot, root.secret().expose(), rng, &mut wrapped).map_err(|_| UnlockError::Limit)?;
         let params = deedbox_cbor::read(params.as_slice(), deedbox_cbor::Order::Canonical, &PARAMS)
             .and_then(ItemBuf::from_item)
@@ -345,7 +311,7 @@ impl Slot {
             _ => return Err(UnlockError::WrongMethod),
         };
         let kek = kek(&secret, self.kind, store, &self.id, epoch);
-        let opened = open_at(&kek, &Place::slot(store, &self.id.0), Kind::Slot, &self.wrapped);
+        let opened = open_at(&kek, &Place::slot(store, self.id.as_bytes()), Kind::Slot, &self.wrapped);
         let opened = opened.ok().filter(|_| known).ok_or(UnlockError::Rejected)?;
         let secret = SecretBytes::try_from_slice(opened.payload()).ok_or(UnlockError::Rejected)?;
         Ok(Root::of(secret, *store, epoch))
@@ -355,7 +321,7 @@ impl Slot {
 /// The key that wraps the root secret, from an extracted secret.
 pub(crate) fn kek(secret: &SecretBytes<32>, kind: SlotType, store: &StoreId, id: &SlotId, epoch: Epoch) -> ObjectKey {
     let number = epoch.get().to_be_bytes();
-    let rest: [&[u8]; 4] = [&[kind.number()], store.as_bytes(), &id.0, &number];
+    let rest: [&[u8]; 4] = [&[kind.number()], store.as_bytes(), id.as_bytes(), &number];
     ObjectKey::of(kdf::derive(secret, label::SLOT_KEK, &rest), epoch.get())
 }
 

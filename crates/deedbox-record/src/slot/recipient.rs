@@ -9,10 +9,9 @@ use deedbox_crypto::{
     label,
     secret::SecretBytes,
 };
-use deedbox_model::{Epoch, StoreId};
+use deedbox_model::{Epoch, SlotId, StoreId};
 use rand_core::CryptoRng;
 
-use super::SlotId;
 use crate::UnlockError;
 
 /// The parameters: what was sealed, and the key it was sealed to, so that the slot can be made again for a new root.

@@ -177,7 +177,7 @@ fn each_field_of_each_type_is_covered() {
 }
 
 fn params_in(header: &Header, slot: &Slot) -> Range<usize> {
-    let params = [slot.id.0.as_slice(), slot.params.bytes()].concat();
+    let params = [slot.id.as_bytes().as_slice(), slot.params.bytes()].concat();
     let at = header.bytes().windows(params.len()).position(|window| window == params).unwrap();
     at + 16..at + params.len()
 }
@@ -187,7 +187,7 @@ fn params_in(header: &Header, slot: &Slot) -> Range<usize> {
 fn what_decrypts_under_two_secrets_opens_with_one() {
     let phrases = [Secrets::right().phrase, Secrets::wrong().phrase];
     let mut slot = header(&Secrets::right()).slots()[3].clone();
-    let place = Place::slot(root().store(), &slot.id.0);
+    let place = Place::slot(root().store(), slot.id.as_bytes());
     let prefix: [u8; 8] = slot.wrapped[..8].try_into().unwrap();
     let okms = phrases.each_ref().map(|phrase| {
         let secret = kdf::extract(&NO_SALT, phrase.entropy());
@@ -248,7 +248,7 @@ fn a_root_wrapped_for_no_key_opens_with_none() {
     let new = NewSlot::Recipient(host.recipient.public());
     let mut slot = Slot::make(SlotId::from_bytes([9; 16]), &new, &root(), &mut SeededRng::new(3)).unwrap();
     let kek = kek(&kdf::extract(&NO_SALT, &[0; 32]), SlotType::Recipient, root().store(), &slot.id, root().epoch());
-    let (place, mut wrapped) = (Place::slot(root().store(), &slot.id.0), Vec::new());
+    let (place, mut wrapped) = (Place::slot(root().store(), slot.id.as_bytes()), Vec::new());
     seal_at(&kek, &place, Kind::Slot, root().secret().expose(), &mut SeededRng::new(4), &mut wrapped).unwrap();
     slot.wrapped.copy_from_slice(&wrapped);
     assert_eq!(outcome(&alone(slot.clone()), &slot.id, &Unlock::Recipient(&mine.recipient)), ("Rejected", 1));

@@ -403,9 +403,7 @@ impl Granted {
 
     /// The name of its record.
     fn name(&self) -> String {
-        let mut name = String::from("grant/");
-        name.extend(self.id.as_bytes().iter().map(|byte| format!("{byte:02x}")));
-        name
+        format!("grant/{}", self.id)
     }
 
     /// ```cddl
@@ -414,7 +412,8 @@ impl Granted {
     /// ```
     fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(9).bytes(self.id.as_bytes()).text(self.party.as_str());
+        self.id.encode(writer.array(9));
+        writer.text(self.party.as_str());
         self.dataset.encode(&mut writer);
         match &self.scope {
             GrantScope::Read => writer.uint(1),
@@ -442,7 +441,7 @@ impl Granted {
             _ => return None,
         };
         Some(Self {
-            id: GrantId::from_bytes(id.as_byte_array()?),
+            id: GrantId::decode(id)?,
             party: Name::decode(party)?,
             dataset: DatasetId::decode(dataset)?,
             scope,
