@@ -104,6 +104,7 @@ pub const TARGETS: &[Target] = &[
     ("record_replica", record::record_replica),
     ("record_share", record::record_share),
     ("record_stream", record::record_stream),
+    ("record_succession", record::record_succession),
     ("record_tamper", record::record_tamper),
     ("store_ops", store::store_ops),
 ];

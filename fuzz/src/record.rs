@@ -10,8 +10,8 @@ use deedbox_model::{DatasetId, Digest, Epoch, ObjectId, Seq, StoreId, StoreName,
 use deedbox_record::{
     Address, BlobReader, BlobSealer, Bundle, BundleReader, BundleWriter, ChangedObject, DatasetKey, ErasureReceipt,
     GrantDraft, GrantId, GrantScope, Grantee, Granularity, Head, HeadKey, Header, HostShare, Keyring, Kind, NewSlot,
-    OutsideSecret, Record, RecoveryPhrase, Replica, Reseal, Root, SealedGrant, Share, ThresholdSecret, Tombstone,
-    Unlock, VerifiedAgreement, open, open_blob, open_in_place, peek, seal, test_util,
+    OutsideSecret, OwnerKey, Record, RecoveryPhrase, Replica, Reseal, Root, SealedGrant, Share, Succession,
+    ThresholdSecret, Tombstone, Unlock, VerifiedAgreement, open, open_blob, open_in_place, peek, seal, test_util,
 };
 use deedbox_testkit::rng::SeededRng;
 
@@ -153,6 +153,28 @@ pub fn record_header(data: &[u8]) {
         let unlocked = header.as_ref().is_ok_and(|header| header.unlock(slot.id(), &with).is_ok());
         assert_eq!(unlocked, other == ways.header.bytes());
     }
+}
+
+/// Nobody's bytes are the owner's word for who comes next but the owner's; what is accepted is kept as it was.
+pub fn record_succession(data: &[u8]) {
+    static LINE: LazyLock<(OwnerKey, OwnerKey, Vec<u8>)> = LazyLock::new(|| {
+        let rng = &mut SeededRng::new(1);
+        let old = Root::generate(StoreId::from_bytes([1; 16]), rng);
+        let (new, phrase) = (old.next(rng).unwrap(), RecoveryPhrase::generate(rng));
+        let header = Header::create(&old, &[NewSlot::Phrase(&phrase)], rng).unwrap();
+        let with = [(*header.slots()[0].id(), NewSlot::Phrase(&phrase))];
+        let (header, _) = header.rotate_root(&old, &new, &[], &with, rng).unwrap();
+        (old.owner(), new.owner(), header.successions()[0].bytes().to_vec())
+    });
+    let (old, new, step) = &*LINE;
+    let store = StoreId::from_bytes([1; 16]);
+    if let Ok(read) = Succession::parse(data) {
+        assert_eq!(read.bytes(), data);
+        assert_eq!(read.verify(&store, old).is_ok(), data == step);
+    }
+    let other = altered(step, data);
+    let accepted = Succession::parse(&other).and_then(|read| read.verify(&store, old));
+    assert_eq!(accepted.ok(), (other == *step).then_some(*new));
 }
 
 /// An accepted share is written the same again; one that was altered anywhere doesn't open its slot with another's.

@@ -80,6 +80,8 @@ labels! {
     SLOTS_MAC = "deedbox/1 slots-mac";
     /// A field as its issuer signed it.
     STATEMENT = "deedbox/1 statement";
+    /// A store's next owner, signed by the former.
+    SUCCESSION = "deedbox/1 succession";
     /// A signed termination.
     TERMINATION = "deedbox/1 termination";
     /// A signed trust list.

@@ -50,12 +50,24 @@ impl HeadPlace {
 /// The version of a store header, if it is this store's.
 ///
 /// ```cddl
-/// store-header = ["deedbox-store", 1, store: b16, root-epoch: u32, header-version: uint, slots: [1*64 slot], mac: b32]
+/// store-header = ["deedbox-store", 1, store: b16, root-epoch: u32, header-version: uint, slots: [1*64 slot],
+///                 ? successions: [1*64 bstr], mac: b32]
 /// ```
 pub(crate) fn check_header(header: &[u8], s: StoreId) -> Result<u64, HostError> {
     let parse = || {
         let item = read(header, Order::Canonical, &Limits::new(header.len())).ok()?;
-        let [kind, format, store, epoch, version, slots, mac] = item.as_array()?.exactly()?;
+        let array = item.as_array()?;
+        let (known, mac) = match (array.exactly(), array.exactly()) {
+            (Some([kind, format, store, epoch, version, slots, mac]), _) => {
+                ([kind, format, store, epoch, version, slots], mac)
+            }
+            (_, Some([kind, format, store, epoch, version, slots, steps, mac])) => {
+                let count = steps.as_array()?.len();
+                (1..=64).contains(&count).then_some(([kind, format, store, epoch, version, slots], mac))?
+            }
+            _ => return None,
+        };
+        let [kind, format, store, epoch, version, slots] = known;
         let slots = slots.as_array()?.len();
         let known = kind.as_str()? == "deedbox-store" && format.as_u64()? == 1 && (1..=64).contains(&slots);
         epoch.as_u32()?;

@@ -200,6 +200,10 @@ pub enum UnlockError {
     /// The header is older than one this client has seen. Stop, and alert the person.
     #[error("store header was rolled back")]
     HeaderRolledBack,
+    /// No signature leads from the owner that this client knows to the one who wrote the header. Stop, and have the person
+    /// compare the owner's key with that on another device.
+    #[error("the store has another owner")]
+    UnknownOwner,
     /// No slot, version or epoch is left, no slot would remain, or what was given is beyond the format. Nothing was changed.
     #[error("the header can hold no such change")]
     Limit,
@@ -217,6 +221,7 @@ impl UnlockError {
             Self::NoSuchSlot => "NoSuchSlot",
             Self::ParametersTooCostly => "ParametersTooCostly",
             Self::Rejected => "Rejected",
+            Self::UnknownOwner => "UnknownOwner",
             Self::WeakParameters => "WeakParameters",
             Self::WrongMethod => "WrongMethod",
         }

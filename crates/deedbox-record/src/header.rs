@@ -8,12 +8,13 @@ use deedbox_crypto::{ct, kdf};
 use deedbox_model::{Epoch, StoreId};
 use rand_core::CryptoRng;
 
-use crate::{NewSlot, Root, Slot, SlotId, Unlock, UnlockError};
+use crate::{NewSlot, OwnerKey, Root, Slot, SlotId, Succession, Unlock, UnlockError};
 
 /// A store header as it was read: not authentic until [`Header::unlock`] gave a root.
 ///
 /// ```cddl
-/// store-header = ["deedbox-store", 1, store: b16, root-epoch: u32, header-version: uint, slots: [1*64 slot], mac: b32]
+/// store-header = ["deedbox-store", 1, store: b16, root-epoch: u32, header-version: uint, slots: [1*64 slot],
+///                 ? successions: [1*64 bstr .cbor succession], mac: b32]
 /// ```
 /// At most 256 KiB. The bytes received are kept; the MAC is over all of them before the last element.
 #[derive(Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Header {
     root_epoch: Epoch,
     version: u64,
     slots: Vec<Slot>,
+    // INVARIANT (in order): each leads to the root epoch after that of the one before, the last to this header's.
+    successions: Vec<Succession>,
 }
 
 impl Header {
@@ -40,7 +43,7 @@ impl Header {
         if has_twins(&slots) {
             return Err(UnlockError::Limit);
         }
-        Self::write(root, 1, slots)
+        Self::write(root, 1, slots, Vec::new())
     }
 
     /// Reads a header.
@@ -53,7 +56,16 @@ impl Header {
     }
 
     fn from_item(item: Item<'_>) -> Option<Self> {
-        let [name, format, store, root_epoch, version, slots, mac] = item.as_array()?.exactly()?;
+        let array = item.as_array()?;
+        let (name, format, store, root_epoch, version, slots, steps, mac) = match (array.exactly(), array.exactly()) {
+            (Some([name, format, store, root_epoch, version, slots, mac]), _) => {
+                (name, format, store, root_epoch, version, slots, None, mac)
+            }
+            (_, Some([name, format, store, root_epoch, version, slots, steps, mac])) => {
+                (name, format, store, root_epoch, version, slots, Some(steps), mac)
+            }
+            _ => return None,
+        };
         if name.as_str() != Some(NAME) || format.as_u64() != Some(1) || mac.as_byte_array::<32>().is_none() {
             return None;
         }
@@ -67,7 +79,11 @@ impl Header {
         }
         let version = version.as_u64().filter(|version| *version > 0)?;
         let (store, root_epoch) = (StoreId::decode(store)?, Epoch::decode(root_epoch)?);
-        Some(Self { bytes: item.bytes().to_vec(), store, root_epoch, version, slots })
+        let successions = match steps {
+            Some(steps) => successions(steps, &store, root_epoch)?,
+            None => Vec::new(),
+        };
+        Some(Self { bytes: item.bytes().to_vec(), store, root_epoch, version, slots, successions })
     }
 
     /// The header's bytes, for the host to keep.
@@ -98,6 +114,38 @@ impl Header {
     #[must_use]
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The steps from former owners' keys to the present one, oldest first.
+    #[must_use]
+    pub fn successions(&self) -> &[Succession] {
+        &self.successions
+    }
+
+    /// Checks that the owner is the pinned one, or that one owner after the other signed who came next, from the pinned one to
+    /// that of `root`, which this header unlocked to. Whoever opens with a device's key has to check it before anything is
+    /// written: the host could have made up a header for that key.
+    ///
+    /// # Errors
+    /// [`UnlockError::HeaderRolledBack`] for the root of an epoch before the pinned one's; [`UnlockError::HeaderTampered`] for
+    /// another owner in the same epoch; [`UnlockError::UnknownOwner`] when no steps lead here.
+    ///
+    /// # Security
+    /// A step is as good as the key that signed it. Who stole a former root can sign another successor, and show it to devices
+    /// that have not seen the true one, if the host helps. After a theft the person compares the owner's key on each device.
+    pub fn check_owner(&self, root: &Root, pinned: &OwnerKey) -> Result<(), UnlockError> {
+        let owner = root.owner();
+        if owner.epoch() < pinned.epoch() {
+            return Err(UnlockError::HeaderRolledBack);
+        }
+        if owner.epoch() == pinned.epoch() {
+            return if owner == *pinned { Ok(()) } else { Err(UnlockError::HeaderTampered) };
+        }
+        let mut known = *pinned;
+        for step in self.successions.iter().skip_while(|step| step.leads_to() <= pinned.epoch()) {
+            known = step.verify(&self.store, &known)?;
+        }
+        if known == owner { Ok(()) } else { Err(UnlockError::UnknownOwner) }
     }
 
     /// Refuses a header that is older than the pinned version.
@@ -145,7 +193,7 @@ impl Header {
         }
         let mut slots = self.slots.clone();
         slots.push(Slot::make(SlotId::generate(rng), slot, root, rng)?);
-        self.succeed(root, slots)
+        self.succeed(root, slots, self.successions.clone())
     }
 
     /// The next version of this header, with that slot made anew: another passphrase, say, or another type. It keeps its
@@ -165,7 +213,7 @@ impl Header {
         let mut slots = self.slots.clone();
         let place = slots.iter_mut().find(|found| found.id() == slot).ok_or(UnlockError::NoSuchSlot)?;
         *place = Slot::make(*slot, by, root, rng)?;
-        self.succeed(root, slots)
+        self.succeed(root, slots, self.successions.clone())
     }
 
     /// The next version of this header, without that slot. Whoever has its secret and an old header still opens what the
@@ -179,7 +227,7 @@ impl Header {
         if slots.len() == self.slots.len() {
             return Err(UnlockError::NoSuchSlot);
         }
-        self.succeed(root, slots)
+        self.succeed(root, slots, self.successions.clone())
     }
 
     /// The next version of this header, around the next root ([`Root::next`]), and the slots that were dropped.
@@ -246,25 +294,40 @@ impl Header {
                 None => dropped.push(id),
             }
         }
-        Ok((self.succeed(new, slots)?, dropped))
+        let mut successions = self.successions.clone();
+        successions.push(Succession::sign(old, new)?);
+        let surplus = successions.len().saturating_sub(MAX_SUCCESSIONS);
+        successions.drain(..surplus);
+        Ok((self.succeed(new, slots, successions)?, dropped))
     }
 
     /// The header after this one, with these slots, if there are any and each has an id of its own.
-    fn succeed(&self, root: &Root, slots: Vec<Slot>) -> Result<Self, UnlockError> {
+    fn succeed(&self, root: &Root, slots: Vec<Slot>, successions: Vec<Succession>) -> Result<Self, UnlockError> {
         if slots.is_empty() || has_twins(&slots) {
             return Err(UnlockError::Limit);
         }
-        Self::write(root, self.version.checked_add(1).ok_or(UnlockError::Limit)?, slots)
+        Self::write(root, self.version.checked_add(1).ok_or(UnlockError::Limit)?, slots, successions)
     }
 
-    pub(crate) fn write(root: &Root, version: u64, slots: Vec<Slot>) -> Result<Self, UnlockError> {
+    pub(crate) fn write(
+        root: &Root,
+        version: u64,
+        slots: Vec<Slot>,
+        successions: Vec<Succession>,
+    ) -> Result<Self, UnlockError> {
         let mut writer = Writer::with_capacity(slots.len().saturating_mul(256).saturating_add(128));
-        writer.array(7).text(NAME).uint(1);
+        writer.array(if successions.is_empty() { 7 } else { 8 }).text(NAME).uint(1);
         root.store().encode(&mut writer);
         root.epoch().encode(&mut writer);
         writer.uint(version).array(slots.len());
         for slot in &slots {
             slot.encode(&mut writer);
+        }
+        if !successions.is_empty() {
+            writer.array(successions.len());
+            successions.iter().for_each(|step| {
+                writer.bytes(step.bytes());
+            });
         }
         let mac = mac_of(root, writer.as_slice());
         writer.bytes(&mac);
@@ -272,7 +335,7 @@ impl Header {
         if bytes.len() > MAX_LEN {
             return Err(UnlockError::Limit);
         }
-        Ok(Self { bytes, store: *root.store(), root_epoch: root.epoch(), version, slots })
+        Ok(Self { bytes, store: *root.store(), root_epoch: root.epoch(), version, slots, successions })
     }
 }
 
@@ -293,12 +356,27 @@ fn has_twins(slots: &[Slot]) -> bool {
     !ids.is_sorted_by(|one, next| one < next)
 }
 
+/// Steps that lead one to the next and to the root of this epoch. Whether each owner signed is another question.
+fn successions(item: Item<'_>, store: &StoreId, root_epoch: Epoch) -> Option<Vec<Succession>> {
+    let array = item.as_array().filter(|array| !array.is_empty() && array.len() <= MAX_SUCCESSIONS)?;
+    let mut steps: Vec<Succession> = Vec::with_capacity(array.len());
+    for item in array.iter() {
+        let step = Succession::parse(item.as_bytes()?).ok().filter(|step| step.store() == store)?;
+        if steps.last().is_some_and(|before| before.leads_to().next() != Some(step.leads_to())) {
+            return None;
+        }
+        steps.push(step);
+    }
+    steps.last().is_some_and(|last| last.leads_to() == root_epoch).then_some(steps)
+}
+
 fn mac_of(root: &Root, covered: &[u8]) -> [u8; 32] {
     kdf::hmac_sha256(root.slots_mac_key().expose(), &[covered])
 }
 
 const NAME: &str = "deedbox-store";
 const MAX_SLOTS: usize = 64;
+const MAX_SUCCESSIONS: usize = 64;
 const MAX_LEN: usize = 256 << 10;
 /// The head of a byte string of 32.
 const MAC_HEAD: [u8; 2] = [0x58, 0x20];

@@ -104,6 +104,7 @@ mod root;
 mod schema;
 mod share;
 mod slot;
+mod succession;
 
 pub use address::Address;
 pub use blob::{open_blob, seal_blob};
@@ -142,3 +143,4 @@ pub use slot::{
     prf::OutsideSecret,
     shamir::{Share, Threshold, ThresholdSecret},
 };
+pub use succession::{OwnerKey, Succession};

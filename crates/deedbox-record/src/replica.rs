@@ -171,9 +171,24 @@ impl Replica {
     /// # Errors
     /// [`HeadError::Rollback`], [`HeadError::Fork`].
     pub fn accept_paired(&mut self, pin: &Pin) -> Result<Freshness, HeadError> {
+        self.witnessed(pin, Freshness::Paired)
+    }
+
+    /// Compares the state with the head that a connection's receipt names.
+    ///
+    /// # Errors
+    /// [`HeadError::Rollback`], [`HeadError::Fork`].
+    ///
+    /// # Security
+    /// That connection vouches for no more than having seen this head, and may be in league with the host.
+    pub fn accept_receipt(&mut self, named: &Pin) -> Result<Freshness, HeadError> {
+        self.witnessed(named, Freshness::Receipt)
+    }
+
+    fn witnessed(&mut self, pin: &Pin, by: Freshness) -> Result<Freshness, HeadError> {
         let Some(head) = &self.head else { return Ok(self.freshness) };
         if head.follows(pin)? == Freshness::Pinned && self.freshness == Freshness::Unknown {
-            self.freshness = Freshness::Paired;
+            self.freshness = by;
             self.pin = Some(head.pin());
         }
         Ok(self.freshness)

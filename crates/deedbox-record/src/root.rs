@@ -5,7 +5,7 @@ use deedbox_crypto::{kdf, label, secret::SecretBytes, sign::SigningKey};
 use deedbox_model::{Epoch, StoreId};
 use rand_core::CryptoRng;
 
-use crate::{DatasetKey, EpochKeys, SealError, key::HeadSeed};
+use crate::{DatasetKey, EpochKeys, OwnerKey, SealError, key::HeadSeed};
 
 /// The root secret of one store in one root epoch: everything follows from it and the host's share. It is held by
 /// clients and inside slots only.
@@ -55,6 +55,12 @@ impl Root {
     #[must_use]
     pub fn access_key(&self) -> SigningKey {
         SigningKey::from_seed(&self.access_seed())
+    }
+
+    /// The public half of it, as other devices of the person's pin it.
+    #[must_use]
+    pub fn owner(&self) -> OwnerKey {
+        OwnerKey::new(self.epoch, *self.access_key().public().as_bytes())
     }
 
     /// The same as a signer of COSE documents.

@@ -15,6 +15,7 @@ mod file;
 mod grant;
 mod import;
 mod lock;
+mod pins;
 mod receipt;
 mod shelf;
 
@@ -34,8 +35,8 @@ use deedbox_model::{
     BlobId, ConnectionId, DatasetId, Digest, Epoch, MailboxId, Name, ObjectId, StoreId, StoreName, Timestamp,
 };
 use deedbox_record::{
-    AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost, Pin, Record,
-    RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
+    AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost,
+    Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
 };
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
@@ -49,6 +50,7 @@ pub use delivery::Note;
 pub use file::NewFile;
 pub use grant::{Granted, Shared};
 pub use import::Imported;
+pub use pins::Pins;
 pub use receipt::KeptReceipt;
 
 use crate::{
@@ -118,16 +120,6 @@ pub enum Secret<'a> {
     Slot(SlotId, Unlock<'a>),
 }
 
-/// What a device remembers of a box between two sessions, so that an older state is noticed: not secret, and worth keeping
-/// where the host can't write.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Pins {
-    header: u64,
-    /// The owner's public key at the host, and the root epoch it belongs to.
-    owner: Option<(Epoch, [u8; 32])>,
-    heads: BTreeMap<DatasetId, Pin>,
-}
-
 impl<H: HostClient> Person<Locked<H>> {
     /// Fetches the header of a box. Nothing of it is trusted before it unlocks.
     ///
@@ -147,8 +139,8 @@ impl<H: HostClient> Person<Locked<H>> {
     /// last session; without them nobody can say how old the state is, and calling says that the person accepts that.
     ///
     /// # Errors
-    /// [`PersonError::Unlock`]: `Rejected` for a wrong secret, `HeaderTampered` when another owner than that of `pins` wrote the
-    /// header. [`PersonError::Head`]: `Rollback` or `Fork` when the host gives an
+    /// [`PersonError::Unlock`]: `Rejected` for a wrong secret; `HeaderTampered` or `UnknownOwner` when neither the owner of `pins`
+    /// wrote the header nor one that they named for their successor. [`PersonError::Head`]: `Rollback` or `Fork` when the host gives an
     /// older or another state than `pins` name. The box stays locked and can be tried again.
     pub async fn unlock(self, secret: &Secret<'_>, pins: Option<&Pins>) -> Result<Person<Open<H>>, PersonError> {
         let Locked { client, header } = self.state;
@@ -157,9 +149,8 @@ impl<H: HostClient> Person<Locked<H>> {
         }
         let root = unlock(&header, secret)?;
         // Whoever knows a device's key could make up a header for it, with a root of their own; not one of this owner's.
-        let known = pins.and_then(|pins| pins.owner).filter(|(epoch, _)| *epoch >= root.epoch());
-        if known.is_some_and(|known| known != (root.epoch(), *root.access_key().public().as_bytes())) {
-            return Err(UnlockError::HeaderTampered.into());
+        if let Some(pinned) = pins.and_then(|pins| pins.owner) {
+            header.check_owner(&root, &pinned)?;
         }
         let owner = Owner::new(client, &root);
         Open::load(owner, root, header, pins).await.map(|state| Person { state })
@@ -241,7 +232,7 @@ impl<H: HostClient> Person<Open<H>> {
         let all = self.state.shelves.values().chain([&self.state.meta]);
         let heads = all.filter_map(|shelf| Some((*shelf.replica.dataset(), *shelf.replica.pin()?))).collect();
         let root = &self.state.root;
-        let owner = Some((root.epoch(), *root.access_key().public().as_bytes()));
+        let owner = Some(root.owner());
         Pins { header: self.state.header.version(), owner, heads }
     }
 
@@ -509,7 +500,8 @@ impl<H: HostClient> Open<H> {
         }
         let mut open = Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)?;
         let _ = open.purge_leftovers(now).await;
-        Ok(Self { pinned: pins.is_some(), ..open })
+        // Whoever knows the owner only knows of no state.
+        Ok(Self { pinned: pins.is_some_and(|pins| !pins.heads.is_empty()), ..open })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one whole, put together in one place")]

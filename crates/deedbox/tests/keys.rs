@@ -16,7 +16,7 @@ use deedbox::{
         model::{FieldPath, Timestamp},
         record::{ErasureLevel, ErasureReceipt, Header, NewSlot, RecoveryPhrase, Root, SlotType, Unlock},
     },
-    person::{Keepsake, Open, Person, Secret},
+    person::{Keepsake, Open, Person, Pins, Secret},
 };
 use deedbox_testkit::rng::SeededRng;
 use pollster::block_on;
@@ -310,8 +310,31 @@ fn a_device_opens_by_its_key_and_takes_no_owner_for_another() {
             header = header.add_slot(&root, &NewSlot::Recipient(device.public()), rng).unwrap();
         }
         let secret = Secret::Slot(*header.slots()[0].id(), Unlock::Recipient(&device));
-        let locked = Person::locate(Forger(honest, header.bytes().to_vec()), keepsake.store).await.unwrap();
-        assert_eq!(locked.unlock(&secret, Some(&pins)).await.unwrap_err().code(), "Unlock.HeaderTampered");
+        let forged = async |header: &Header, secret: &Secret<'_>, pins: &Pins| {
+            let locked = Person::locate(Forger(honest.clone(), header.bytes().to_vec()), keepsake.store).await.unwrap();
+            locked.unlock(secret, Some(pins)).await.err().map(|error| error.code())
+        };
+        assert_eq!(forged(&header, &secret, &pins).await.as_deref(), Some("Unlock.HeaderTampered"));
+        // Its next root leads from its own, not from the person's.
+        let next = root.next(rng).unwrap();
+        let (header, _) = header.rotate_root(&root, &next, &[], &[], rng).unwrap();
+        assert_eq!(forged(&header, &secret, &pins).await.as_deref(), Some("Unlock.UnknownOwner"));
+
+        // The person's next root, and the one after it: the device follows, by the signature of each owner for the next.
+        let kept = Pins::parse(&pins.to_bytes()).unwrap();
+        for _ in 0..2 {
+            person.rotate_root(&[], &[]).await.unwrap();
+        }
+        let secret = Secret::Slot(slot, Unlock::Recipient(&device));
+        let locked = Person::locate(honest.clone(), keepsake.store).await.unwrap();
+        let opened = locked.unlock(&secret, Some(&kept)).await.unwrap();
+        assert_eq!((paths(&opened), opened.pins().owner()), (set(&ALL), person.pins().owner()));
+        // A new device knows nothing but the owner, whom another device showed it.
+        let shown = Pins::of_owner(*person.pins().owner().unwrap());
+        let locked = Person::locate(honest.clone(), keepsake.store).await.unwrap();
+        assert!(locked.unlock(&secret, Some(&shown)).await.is_ok());
+        let other = Secret::Slot(*header.slots()[0].id(), Unlock::Recipient(&device));
+        assert_eq!(forged(&header, &other, &shown).await.as_deref(), Some("Unlock.HeaderRolledBack"));
     });
 }
 

@@ -133,7 +133,7 @@ fn a_slot_of_another_place_is_refused() {
     let item = read(&swapped, Order::Canonical, &Limits::new(1_000)).unwrap();
     slots[0] = Slot::from_item(item).unwrap();
     slots.truncate(1);
-    let altered = Header::write(&root(), 2, slots).unwrap();
+    let altered = Header::write(&root(), 2, slots, vec![]).unwrap();
     let id = *altered.slots()[0].id();
     assert_eq!(code(altered.unlock(&id, &Unlock::Phrase(&phrase(3)))), "Rejected");
 }
@@ -184,7 +184,7 @@ fn slots_that_cannot_be_read_are_kept_as_they_are() {
     let item = read(writer.as_slice(), Order::Canonical, &Limits::new(4_096)).unwrap();
     let mut slots = header.slots().to_vec();
     slots.push(Slot::from_item(item).unwrap());
-    let header = Header::write(&root(), 1, slots).unwrap();
+    let header = Header::write(&root(), 1, slots, vec![]).unwrap();
     let header = Header::parse(header.bytes()).unwrap();
     let (id, device) = (SlotId::from_bytes([9; 16]), device(1));
     assert_eq!(header.slots()[2].slot_type(), SlotType::Recipient);
@@ -304,7 +304,7 @@ fn a_new_root_takes_along_recipients_and_the_secrets_at_hand() {
     for (id, secret) in [(phone_id, Unlock::Recipient(&phone)), (phrase_id, Unlock::Phrase(&phrase))] {
         assert_eq!(opens(&id, &secret), Err(UnlockError::NoSuchSlot));
         let old = old_header.slots().iter().find(|slot| slot.id() == &id).unwrap().clone();
-        let mixed = Header::write(&new, 2, [header.slots(), &[old]].concat()).unwrap();
+        let mixed = Header::write(&new, 2, [header.slots(), &[old]].concat(), vec![]).unwrap();
         assert_eq!(code(mixed.unlock(&id, &secret)), "Rejected");
     }
     assert_eq!(opens(&tablet_id, &Unlock::Recipient(&phone)), Err(UnlockError::Rejected));
@@ -424,10 +424,10 @@ fn shapes_that_are_not_a_header_are_refused() {
     let slot = good.slots()[0].clone();
     assert_eq!(Header::create(&root(), &[], &mut SeededRng::new(1)).err(), Some(UnlockError::Limit));
     for slots in [vec![], vec![slot.clone(), slot.clone()], vec![slot; 65]] {
-        let written = Header::write(&root(), 1, slots).unwrap();
+        let written = Header::write(&root(), 1, slots, vec![]).unwrap();
         assert_eq!(Header::parse(written.bytes()).err(), Some(UnlockError::Malformed));
     }
-    let zero = Header::write(&root(), 0, good.slots().to_vec()).unwrap();
+    let zero = Header::write(&root(), 0, good.slots().to_vec(), vec![]).unwrap();
     assert_eq!(Header::parse(zero.bytes()).err(), Some(UnlockError::Malformed));
     let mut trailing = good.bytes().to_vec();
     trailing.push(0);

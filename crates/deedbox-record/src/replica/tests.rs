@@ -185,6 +185,14 @@ fn unknown_freshness_must_be_accepted_before_writing_or_pinning() {
     let _ = paired.resync(&heads, &objects, keys).unwrap();
     assert_eq!(paired.accept_paired(writer.pin().unwrap()), Ok(Freshness::Paired));
     assert_eq!(sign(&paired), Ok(6));
+
+    let mut named = fresh(&writer);
+    let _ = named.resync(&heads, &objects, keys).unwrap();
+    let other = Pin::new(writer.pin().unwrap().seq(), Digest::from_bytes([0; 32]));
+    assert_eq!(named.accept_receipt(&other), Err(HeadError::Fork { seq: other.seq() }));
+    assert_eq!(named.freshness(), Freshness::Unknown);
+    assert_eq!(named.accept_receipt(writer.pin().unwrap()), Ok(Freshness::Receipt));
+    assert_eq!(sign(&named), Ok(6));
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn outcome(header: &Header, slot: &SlotId, with: &Unlock<'_>) -> (&'static str, 
 
 /// A header of `slot` alone, as a holder of the root would write it.
 fn alone(slot: Slot) -> Header {
-    Header::parse(Header::write(&root(), 1, vec![slot]).unwrap().bytes()).unwrap()
+    Header::parse(Header::write(&root(), 1, vec![slot], vec![]).unwrap().bytes()).unwrap()
 }
 
 #[test]
