@@ -22,6 +22,7 @@ mod shelf;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 use deedbox_audit::{Entry, EntryKind, Log, LogId, Row, SaltedEntry};
@@ -35,7 +36,7 @@ use deedbox_model::{
     BlobId, ConnectionId, DatasetId, Digest, Epoch, MailboxId, Name, ObjectId, StoreId, StoreName, Timestamp,
 };
 use deedbox_record::{
-    AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, NewSlot, Passphrase, PassphraseCost,
+    AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, Migrations, NewSlot, Passphrase, PassphraseCost,
     Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
 };
 use unicode_normalization::UnicodeNormalization as _;
@@ -92,6 +93,7 @@ pub struct Open<H> {
     pinned: bool,
     /// Connections whose state this process wrote itself, so that it is the newest.
     own_devices: BTreeSet<ConnectionId>,
+    migrations: Arc<Migrations>,
 }
 
 /// What a person keeps outside the box, shown once when it is made.
@@ -208,6 +210,7 @@ impl<H: HostClient> Person<Open<H>> {
             leftovers: Leftovers::default(),
             pinned: true,
             own_devices: BTreeSet::new(),
+            migrations: Arc::default(),
         };
         let mut change = open.change();
         change.keys = Some(Keys::of(keyring));
@@ -234,6 +237,54 @@ impl<H: HostClient> Person<Open<H>> {
         let root = &self.state.root;
         let owner = Some(root.owner());
         Pins { header: self.state.header.version(), owner, heads }
+    }
+
+    /// The same, reading what older versions of a schema wrote as its newest version has it: values, decisions and exports see
+    /// only that. What is stored stays as it is, an issuer's signed bytes included, until the field is written again. A field's
+    /// schema is the name it is decided by; an import writes version 1.
+    ///
+    /// A value that a migration refuses, or that a newer version wrote, is [`PersonError::Payload`] wherever it is read.
+    ///
+    /// ```
+    /// # #[cfg(feature = "host")] {
+    /// # use std::sync::Arc;
+    /// # use deedbox::{LocalHost, host::{Admission, Config, Host, MemoryStorage, system_clock}, person::Person};
+    /// use deedbox::parts::{
+    ///     cbor::{ItemBuf, Limits, Writer},
+    ///     model::FieldPath,
+    ///     record::Migrations,
+    /// };
+    ///
+    /// // Version 1 held one telephone number, version 2 holds a list of them.
+    /// fn to_list(value: &ItemBuf) -> Option<ItemBuf> {
+    ///     let mut list = Writer::new();
+    ///     list.array(1).text(value.as_item().as_str()?);
+    ///     ItemBuf::parse(list.as_slice(), &Limits::new(2_000)).ok()
+    /// }
+    /// let mut migrations = Migrations::new();
+    /// migrations.register("me.telephone", 1, &[to_list])?;
+    ///
+    /// # let mut config = Config::default();
+    /// # config.admission = Admission::Open;
+    /// # let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), system_clock, config)), "https://host.example");
+    /// # pollster::block_on(async {
+    /// # let (person, _keepsake) = Person::create(client, "correct horse battery staple").await?;
+    /// let mut person = person.with_migrations(Arc::new(migrations));
+    /// person.import(br#"{"me": {"telephone": "117"}}"#, "myself").await?;
+    /// let (value, _) = person.value(&FieldPath::parse("me.telephone")?)?;
+    /// assert_eq!(value.as_item().as_array().map(|list| list.len()), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_migrations(mut self, migrations: Arc<Migrations>) -> Self {
+        for shelf in self.state.shelves.values_mut() {
+            shelf.migrations = Arc::clone(&migrations);
+        }
+        self.state.migrations = migrations;
+        self
     }
 
     /// The rules in force.
@@ -439,7 +490,8 @@ impl<H: HostClient> Open<H> {
 
     /// What the host committed is in force.
     fn take_over(&mut self, change: Change, parts: Vec<SignedPart>) -> Result<(), PersonError> {
-        for shelf in change.shelves {
+        for mut shelf in change.shelves {
+            shelf.migrations = Arc::clone(&self.migrations);
             self.shelves.insert(*shelf.replica.dataset(), shelf);
         }
         for part in parts {
@@ -542,6 +594,7 @@ impl<H: HostClient> Open<H> {
         log.matches(&checkpoint)?;
         let (dataset, rows) = shelf(FILES)?;
         let leftovers = Leftovers::read(&rows.records(dataset)?)?;
+        let migrations = Arc::default();
         let (pinned, own_devices) = (false, BTreeSet::new());
         Ok(Self {
             owner,
@@ -559,6 +612,7 @@ impl<H: HostClient> Open<H> {
             pinned,
             leftovers,
             own_devices,
+            migrations,
         })
     }
 }

@@ -1,9 +1,11 @@
 //! One dataset as the agent holds it: its verified state and the sealed objects under it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use deedbox_model::{DatasetId, ObjectId, StoreName, Timestamp};
-use deedbox_record::{ChangedObject, Dataset, EpochKeys, Freshness, Kind, Opened, Pin, Record, Replica, SignedPart};
+use deedbox_record::{
+    ChangedObject, Dataset, EpochKeys, Freshness, Kind, Migrations, Opened, Pin, Record, Replica, SignedPart,
+};
 
 use crate::{
     client::{Download, HostClient, Owner},
@@ -16,12 +18,15 @@ pub(super) struct Shelf {
     objects: BTreeMap<ObjectId, Vec<u8>>,
     /// The newest head's bytes, for an export.
     head: Vec<u8>,
+    /// How records of older versions are read.
+    pub(super) migrations: Arc<Migrations>,
 }
 
 impl Shelf {
     /// A dataset that is made now.
-    pub(super) const fn create(store: StoreName, dataset: DatasetId) -> Self {
-        Self { replica: Replica::create(store, dataset), objects: BTreeMap::new(), head: Vec::new() }
+    pub(super) fn create(store: StoreName, dataset: DatasetId) -> Self {
+        let replica = Replica::create(store, dataset);
+        Self { replica, objects: BTreeMap::new(), head: Vec::new(), migrations: Arc::default() }
     }
 
     /// Fetches a dataset, with the heads since the pin so that the chain shows.
@@ -67,7 +72,7 @@ impl Shelf {
         }
         let head = download.heads.last().cloned().unwrap_or_default();
         let objects = download.rows.into_iter().map(|row| (row.object, row.body)).collect();
-        Ok(Self { replica, objects, head })
+        Ok(Self { replica, objects, head, migrations: Arc::default() })
     }
 
     pub(super) fn head(&self) -> &[u8] {
@@ -96,18 +101,18 @@ impl Shelf {
         }
     }
 
-    /// The record of a name.
+    /// The record of a name, in the newest version of its schema.
     pub(super) fn record(&self, dataset: &Dataset, name: &str) -> Result<Option<Record>, PersonError> {
         let Some(opened) = self.open(&dataset.name_key().object_id(name), dataset.keys())? else { return Ok(None) };
-        Ok(Some(Record::decode(opened.payload())?))
+        Ok(Some(self.migrations.read(opened.payload())?.into_record()))
     }
 
-    /// All records, opened; tombstones are passed over.
+    /// All records, opened, in the newest versions of their schemas; tombstones are passed over.
     pub(super) fn records(&self, dataset: &Dataset) -> Result<Vec<Record>, PersonError> {
         let mut records = Vec::new();
         for entry in self.replica.entries().iter().filter(|entry| entry.kind() == Kind::Record.number()) {
             let opened = self.open(entry.object(), dataset.keys())?.ok_or(PersonError::Damaged)?;
-            records.push(Record::decode(opened.payload())?);
+            records.push(self.migrations.read(opened.payload())?.into_record());
         }
         Ok(records)
     }
