@@ -1,8 +1,13 @@
-//! EDHOC against its primitives: both sides of a handshake, and what a refused message_1 costs.
+//! EDHOC against its primitives: both sides of a handshake, and what a refused message_1 costs; a session's records against
+//! the bare AEAD.
 
 use std::hint::black_box;
 
 use deedbox_cbor::Writer;
+use deedbox_connect::{
+    Accepting, Answered, Body, ConnectError, ConnectionsRoot, Contact, Invited, LiveSession, Offer,
+    Party as Organisation, PartyKeys, Reply, Wish,
+};
 use deedbox_cose::LocalSigner;
 use deedbox_crypto::{
     aead::Cipher,
@@ -12,6 +17,7 @@ use deedbox_crypto::{
     sign::{PublicKey, SigningKey},
 };
 use deedbox_edhoc::{ConnectionId, Credential, EdhocError, Form, Initiator, Profile, Responder, Session};
+use deedbox_model::{Digest, MailboxId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
 
 use crate::{Claims, Goal};
@@ -41,6 +47,7 @@ pub(crate) fn measure(claims: &mut Claims) {
         );
     }
     refused(claims);
+    record(claims);
 }
 
 struct Party {
@@ -140,3 +147,56 @@ fn refused(claims: &mut Claims) {
         || assert!(secret.agree(black_box(&peer)).is_ok()),
     );
 }
+
+/// A record with 1 KiB of data, against the AEAD alone over as many bytes that lie there already.
+fn record(claims: &mut Claims) {
+    let Ok([mut ours, mut theirs]) = sessions() else { return };
+    let body = Body::Data { media: "application/cbor".to_owned(), content: vec![7; 1_024] };
+    let sealed = ours.seal(&body, NOW).and_then(|record| theirs.open(&record, NOW));
+    assert_eq!(sealed.as_ref(), Ok(&body));
+    let (cipher, mut text) = (Cipher::new(&[3; 32]), body.to_bytes());
+    claims.claim(
+        "connect: seal a 1 KiB record / bare AEAD",
+        Goal::AtMost(1.2),
+        || assert!(black_box(ours.seal(&body, NOW)).is_ok()),
+        || assert!(cipher.seal_in_place(&[0; 12], &[7; 36], black_box(&mut text)).is_ok()),
+    );
+}
+
+/// Both ends of a session after first contact.
+fn sessions() -> Result<[LiveSession; 2], ConnectError> {
+    let mut rng = SeededRng::new(1);
+    let contact = Contact {
+        address: MailboxId::from_bytes([1; 16]),
+        endpoint: "https://host.example".to_owned(),
+        deposit: Vec::new(),
+        devices: Vec::new(),
+    };
+    let offer = Offer {
+        endpoint: "https://council.example/d".to_owned(),
+        not_after: NOW.saturating_add_secs(60),
+        uses: 1,
+        terms: Digest::from_bytes([7; 32]),
+        terms_body: None,
+        name: "City council".to_owned(),
+        check: false,
+        evidence: None,
+    };
+    let keys = PartyKeys::generate(&mut rng)?;
+    let mut invited =
+        Invited::issue(Organisation::organisation("https://council.example", &keys)?, offer, &keys, &mut rng)?;
+    let (link, invitation) = (invited.link(), invited.invitation().clone());
+    let root = ConnectionsRoot::generate(&mut rng);
+    let (person, one) = Accepting::start(&root, &link, &invitation, Wish::default(), NOW, &mut rng)?;
+    let (council, two) = invited.answer(&one, &keys, NOW, &mut rng).map_err(|failed| failed.error)?;
+    let (person, three) = person.answer(&two, &contact, NOW, &mut rng).map_err(|failed| failed.error)?;
+    let answered =
+        council.finish(&mut invited, &three, &keys, &contact, NOW, &mut rng).map_err(|failed| failed.error)?;
+    let Answered::Active(theirs, four) = answered else { return Err(ConnectError::NotNow) };
+    let Reply::Confirmed(ours) = person.read(&four, NOW).map_err(|failed| failed.error)? else {
+        return Err(ConnectError::NotNow);
+    };
+    Ok([ours.session, theirs.session])
+}
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);

@@ -69,6 +69,16 @@ impl Writer {
         self
     }
 
+    /// A byte string of `len` bytes that begins with what `content` appends, the rest zeros: for what is encrypted in place.
+    /// What is beyond `len` is cut off.
+    pub fn bytes_with(&mut self, len: usize, content: impl FnOnce(&mut Vec<u8>)) -> &mut Self {
+        self.head(2, length(len));
+        let start = self.bytes.len();
+        content(&mut self.bytes);
+        self.bytes.resize(start.saturating_add(len), 0);
+        self
+    }
+
     /// A text string.
     pub fn text(&mut self, value: &str) -> &mut Self {
         self.head(3, length(value.len()));
@@ -210,6 +220,13 @@ impl Writer {
             self.byte(major | 27).bytes.extend_from_slice(&argument.to_be_bytes());
         }
         self
+    }
+}
+
+/// Goes on behind these bytes, in their memory.
+impl From<Vec<u8>> for Writer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes }
     }
 }
 

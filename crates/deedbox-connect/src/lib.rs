@@ -74,7 +74,6 @@ pub mod vectors;
 mod active;
 mod agreement;
 mod base45;
-mod base64url;
 mod contact;
 mod error;
 mod frame;

@@ -3,11 +3,12 @@
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
+use base64ct::{Base64UrlUnpadded, Encoding as _};
 use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_model::Digest;
 
-use crate::{base45, base64url, error::ConnectError, invitation::InvitationId, party::is_uri};
+use crate::{base45, error::ConnectError, invitation::InvitationId, party::is_uri};
 
 /// Where an invitation is, what its bytes hash to, and the secret that lets its holder use it.
 ///
@@ -89,7 +90,7 @@ impl Link {
         if code.len() > MAX_LINK.saturating_mul(2) {
             return Err(ConnectError::LimitExceeded);
         }
-        let link = Self::parse(&base64url::decode(code).ok_or(ConnectError::Malformed)?)?;
+        let link = Self::parse(&Base64UrlUnpadded::decode_vec(code).map_err(|_| ConnectError::Malformed)?)?;
         if link.endpoint == endpoint { Ok(link) } else { Err(ConnectError::Malformed) }
     }
 
@@ -126,7 +127,7 @@ impl Link {
     /// The web address: endpoint, `#` and base64url.
     #[must_use]
     pub fn to_url(&self) -> String {
-        format!("{}#{}", self.endpoint, base64url::encode(&self.to_bytes()))
+        format!("{}#{}", self.endpoint, Base64UrlUnpadded::encode_string(&self.to_bytes()))
     }
 
     /// The invitation's id.

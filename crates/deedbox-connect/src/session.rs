@@ -125,6 +125,26 @@ impl Body {
         writer.into_vec()
     }
 
+    /// How many bytes it takes. Data, which is most of what is sent, is counted without being written.
+    fn encoded_len(&self) -> usize {
+        let string = |len: usize| {
+            let head = match len {
+                0..24 => 1_usize,
+                24..256 => 2,
+                256..65_536 => 3,
+                _ => 5,
+            };
+            len.saturating_add(head)
+        };
+        match self {
+            // Two arrays and the type are a byte each.
+            Self::Data { media, content } => {
+                string(media.len()).saturating_add(string(content.len())).saturating_add(3)
+            }
+            other => other.to_bytes().len(),
+        }
+    }
+
     pub(crate) fn encode(&self, writer: &mut Writer) {
         writer.array(2);
         match self {
@@ -293,13 +313,13 @@ impl LiveSession {
     /// [`ConnectError::SequenceExhausted`] after 2^32 records of one loading.
     pub fn seal(&mut self, body: &Body, now: Timestamp) -> Result<Vec<u8>, ConnectError> {
         self.check_age(now)?;
-        let plaintext = Zeroizing::new(body.to_bytes());
-        if plaintext.len() > MAX_BODY {
+        let len = body.encoded_len();
+        if len > MAX_BODY {
             return Err(ConnectError::LimitExceeded);
         }
         let number = self.next.ok_or(ConnectError::SequenceExhausted)?;
         self.next = number.checked_add(1);
-        self.stream.seal(number, &plaintext).map_err(|_| ConnectError::LimitExceeded)
+        self.stream.seal_with(number, len, |writer| body.encode(writer)).map_err(|_| ConnectError::LimitExceeded)
     }
 
     /// Opens a record of the peer's, at most 2 MiB.

@@ -13,7 +13,7 @@ use deedbox_crypto::{
     secret::SecretBytes,
 };
 use rand_core::CryptoRng;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
     CoseError, Headers, RecipientKey, RecipientSecret, Sign1Rules,
@@ -238,13 +238,42 @@ impl StreamKey {
     /// # Errors
     /// [`SealError::TooLong`].
     pub fn seal(&self, number: u32, plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
-        check_len(plaintext)?;
-        let protected = record_header(number, &self.stream);
-        let aad = enc_structure(&protected, &[]);
-        let ciphertext = encrypt(&self.cipher, &self.nonce(number), &aad, plaintext)?;
-        let mut writer = Writer::with_capacity(ciphertext.len() + protected.len() + 16);
-        writer.array(3).bytes(&protected).map(|_| ()).bytes(&ciphertext);
-        Ok(writer.into_vec())
+        self.seal_into(number, plaintext.len(), |buffer| buffer.extend_from_slice(plaintext))
+    }
+
+    /// Seals record `number`, of whose plaintext `content` writes exactly `len` bytes: into the record itself, which is the one
+    /// allocation.
+    ///
+    /// # Errors
+    /// [`SealError::TooLong`]; [`SealError::Rejected`] when `content` writes more or less.
+    pub fn seal_with(&self, number: u32, len: usize, content: impl FnOnce(&mut Writer)) -> Result<Vec<u8>, SealError> {
+        self.seal_into(number, len, |buffer| {
+            let mut writer = Writer::from(core::mem::take(buffer));
+            content(&mut writer);
+            *buffer = writer.into_vec();
+        })
+    }
+
+    fn seal_into(&self, number: u32, len: usize, content: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<u8>, SealError> {
+        check_len(len)?;
+        let header = RecordHeader::new(number, &self.stream);
+        let mut writer = Writer::with_capacity(len + TAG_LEN + 40);
+        let mut place = 0..0;
+        writer.array(3).bytes(header.protected()).map(|_| ()).bytes_with(len + TAG_LEN, |buffer| {
+            place.start = buffer.len();
+            content(buffer);
+            place.end = buffer.len();
+        });
+        // Plaintext until the tag is there: wiped on every other way out.
+        let mut record = Zeroizing::new(writer.into_vec());
+        let fits = place.len() == len;
+        let body = record.get_mut(place.start..).filter(|_| fits).ok_or(SealError::Rejected)?;
+        let (text, tag) = body.split_last_chunk_mut::<TAG_LEN>().ok_or(SealError::Rejected)?;
+        *tag = self
+            .cipher
+            .seal_in_place(&self.nonce(number), header.enc_structure(), text)
+            .map_err(|_| SealError::Rejected)?;
+        Ok(core::mem::take(&mut *record))
     }
 
     /// Opens a record of this stream.
@@ -437,7 +466,7 @@ fn seal_any(
     plaintext: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, SealError> {
-    check_len(plaintext)?;
+    check_len(plaintext.len())?;
     let protected = map_of(|map| {
         map.int(ALG, |w| {
             w.int(HPKE_XWING);
@@ -467,22 +496,6 @@ fn enc_structure(protected: &[u8], external_aad: &[u8]) -> Vec<u8> {
     structure("Encrypt0", &[structure::protected(protected), external_aad])
 }
 
-fn encrypt(cipher: &Cipher, nonce: &[u8; NONCE_LEN], aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, SealError> {
-    // Room for the tag, so that the plaintext is never moved.
-    let mut buffer = Vec::with_capacity(plaintext.len() + TAG_LEN);
-    buffer.extend_from_slice(plaintext);
-    match cipher.seal_in_place(nonce, aad, &mut buffer) {
-        Ok(tag) => {
-            buffer.extend_from_slice(&tag);
-            Ok(buffer)
-        }
-        Err(_) => {
-            buffer.zeroize();
-            Err(SealError::Rejected)
-        }
-    }
-}
-
 fn decrypt(
     cipher: &Cipher,
     nonce: &[u8; NONCE_LEN],
@@ -495,17 +508,51 @@ fn decrypt(
     Ok(buffer)
 }
 
-fn record_header(number: u32, stream: &[u8; 16]) -> Vec<u8> {
-    let bytes = number.to_be_bytes();
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count().min(3);
-    map_of(|map| {
-        map.int(PARTIAL_IV, |w| {
-            w.bytes(bytes.get(zeros..).unwrap_or(&bytes));
-        })
-        .int(STREAM, |w| {
-            w.bytes(stream);
-        });
-    })
+/// A record's Enc_structure, and the protected header inside of it: `["Encrypt0", bstr .cbor {6: piv, 10: stream}, h'']`.
+struct RecordHeader {
+    bytes: [u8; 38],
+    protected: core::ops::Range<usize>,
+    len: usize,
+}
+
+impl RecordHeader {
+    fn new(number: u32, stream: &[u8; 16]) -> Self {
+        let number = number.to_be_bytes();
+        let zeros = number.iter().take_while(|byte| **byte == 0).count().min(3);
+        let piv = number.get(zeros..).unwrap_or(&number);
+        // Heads of strings of less than 24 bytes, of which the header is one unless its number has four.
+        let string = |len: usize| 0x40 | u8::try_from(len).unwrap_or(0);
+        let protected = piv.len() + 21;
+        let mut header = Self { bytes: [0; 38], protected: 0..0, len: 0 };
+        header.push(&[0x83, 0x68]).push(b"Encrypt0");
+        if protected < 24 {
+            header.push(&[string(protected)]);
+        } else {
+            header.push(&[0x58, u8::try_from(protected).unwrap_or(0)]);
+        }
+        let start = header.len;
+        header.push(&[0xa2, 0x06, string(piv.len())]).push(piv).push(&[0x0a, string(stream.len())]).push(stream);
+        header.protected = start..header.len;
+        header.push(&[0x40]);
+        header
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> &mut Self {
+        let end = self.len + bytes.len();
+        if let Some(place) = self.bytes.get_mut(self.len..end) {
+            place.copy_from_slice(bytes);
+            self.len = end;
+        }
+        self
+    }
+
+    fn protected(&self) -> &[u8] {
+        self.bytes.get(self.protected.clone()).unwrap_or_default()
+    }
+
+    fn enc_structure(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
 }
 
 /// A number in its shortest form: at most four bytes, no zero in front but in zero itself.
@@ -519,8 +566,8 @@ fn read_number(piv: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(bytes))
 }
 
-const fn check_len(plaintext: &[u8]) -> Result<(), SealError> {
-    if plaintext.len() > MAX_PLAINTEXT { Err(SealError::TooLong { limit: MAX_PLAINTEXT }) } else { Ok(()) }
+const fn check_len(len: usize) -> Result<(), SealError> {
+    if len > MAX_PLAINTEXT { Err(SealError::TooLong { limit: MAX_PLAINTEXT }) } else { Ok(()) }
 }
 
 /// Rules of deedbox's own forms.

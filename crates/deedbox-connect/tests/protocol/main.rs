@@ -6,6 +6,7 @@ mod exhaustive;
 mod first_contact;
 mod host;
 mod lifecycle;
+mod memory;
 mod met;
 mod sealed;
 mod stored;
