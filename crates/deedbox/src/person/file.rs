@@ -42,7 +42,8 @@ impl<H: HostClient> Person<Open<H>> {
     /// part by part, in the memory of a few parts. A field or file that was at the path is replaced.
     ///
     /// The file is there once this returns, whole, and until then not at all. What was sent of one that was not finished opens
-    /// for nobody, and the host removes it after a while.
+    /// for nobody, and the host removes it after a while; if the way broke between the last part and the commit, the host keeps
+    /// it, which costs room and nothing else.
     ///
     /// ```
     /// # #[cfg(feature = "host")] {
