@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deedbox_consent::{
     Access, Action, Ask, AskedFields, At, Basis, Change, Decision, Evaluator, HostFacts, Maker, PartyKind, Permission,
     Policy, Prohibition, Rank, Reason, Regime, Selector, To, Vocabulary, reference,
-    test_util::{Draw, FIELDS, PARTIES, alone, at, name, reach},
+    test_util::{Draw, FIELDS, PARTIES, Size, alone, at, name, reach, workload},
 };
 use deedbox_model::Name;
 use deedbox_testkit::rng::SeededRng;
@@ -176,6 +176,25 @@ fn many_requests_are_decided_as_the_reference_decides_them() {
         }
     }
     assert!(permits * 50 > count, "{permits} permits of {count}");
+}
+
+/// 90 fields take two words of a set, and permissions choose stretches of them.
+#[test]
+fn a_world_of_more_than_one_word_of_fields() {
+    let (policy, requests) = workload(Size::SMALL);
+    let evaluator = policy.compile().unwrap();
+    let fields: BTreeSet<Name> = policy.vocabulary().fields().keys().cloned().collect();
+    let (mut released, mut reasons) = (0, BTreeSet::new());
+    for (ask, host) in &requests {
+        for fields in [AskedFields::All, AskedFields::These(fields.clone())] {
+            let ask = asking(ask, fields);
+            let decision = evaluator.decide(&ask, host);
+            assert_eq!(decision, reference::decide(&policy, &ask, host));
+            released += decision.for_requester().fields.len();
+            reasons.extend(decision.withheld().values().copied());
+        }
+    }
+    assert!(released > 50 && reasons.len() > 3, "{released} {reasons:?}");
 }
 
 /// Two of everything: parties, purposes one below the other, fields one below a category, actions, ranks.
