@@ -32,8 +32,11 @@ const HEADS: &str =
     "SELECT seq, hash, body FROM deedbox.heads WHERE store = $1 AND ds = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 const DATASETS: &str = "SELECT h.ds FROM deedbox.store s LEFT JOIN deedbox.head h ON h.store = s.store
     WHERE s.store = $1 ORDER BY h.ds";
+// one look by the key for each id, as the measure of a commit does
 const OBJECTS: &str =
-    "SELECT id, seq, kind, hash, body FROM deedbox.object WHERE store = $1 AND ds = $2 AND id = ANY($3)";
+    "SELECT found.id, found.seq, found.kind, found.hash, found.body FROM unnest(CAST($3 AS bytea[])) AS asked(id)
+    CROSS JOIN LATERAL (SELECT o.id, o.seq, o.kind, o.hash, o.body FROM deedbox.object o
+        WHERE o.store = $1 AND o.ds = $2 AND o.id = asked.id LIMIT 1) AS found";
 // The running sum lets the server stop at the page's bytes. One row more than fits tells that there is more; where the first
 // row alone is too long, that is the second.
 const CHANGES: &str = "SELECT id, seq, kind, hash, body FROM (

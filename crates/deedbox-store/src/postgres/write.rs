@@ -45,16 +45,20 @@ pub(super) const NEW_STORE: &str = "INSERT INTO deedbox.store (store, stamp, hea
 pub(super) const NEW_HEADER: &str = "INSERT INTO deedbox.header (store, version, body) VALUES ($1, $2, $3)";
 const SET_HEADER: &str = "UPDATE deedbox.header SET version = $2, body = $3 WHERE store = $1";
 const HEADER_VERSION: &str = "SELECT version FROM deedbox.header WHERE store = $1";
-const CURRENT: &str = "SELECT ds, seq, hash, compacted FROM deedbox.head WHERE store = $1 AND ds = ANY($2)";
+const CURRENT: &str = "SELECT ds, seq, hash, compacted FROM deedbox.head WHERE store = $1 AND ds = $2";
 const HASH_AT: &str = "SELECT hash FROM deedbox.heads WHERE store = $1 AND ds = $2 AND seq = $3";
 const MEASURE_ALL: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM deedbox.object
     WHERE store = $1 AND ds = $2";
-const MEASURE: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM deedbox.object
-    WHERE store = $1 AND ds = $2 AND id = ANY($3)";
+// One look by the key for each id, whatever the planner believes of the dataset's size: an array held against every object
+// of a dataset takes minutes.
+const MEASURE: &str =
+    "SELECT count(found.bytes), coalesce(sum(found.bytes), 0) FROM unnest(CAST($3 AS bytea[])) AS asked(id)
+    CROSS JOIN LATERAL (SELECT octet_length(o.body) AS bytes FROM deedbox.object o
+        WHERE o.store = $1 AND o.ds = $2 AND o.id = asked.id LIMIT 1) AS found";
 const MEASURE_HEADS: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0) FROM deedbox.heads
     WHERE store = $1 AND ds = $2 AND seq <= $3";
 const DROP_ALL: &str = "DELETE FROM deedbox.object WHERE store = $1 AND ds = $2";
-const DROP: &str = "DELETE FROM deedbox.object WHERE store = $1 AND ds = $2 AND id = ANY($3)";
+const DROP: &str = "DELETE FROM deedbox.object WHERE store = $1 AND ds = $2 AND id = $3";
 const DROP_HEADS: &str = "DELETE FROM deedbox.heads WHERE store = $1 AND ds = $2 AND seq <= $3";
 const DROP_HEAD: &str = "DELETE FROM deedbox.head WHERE store = $1 AND ds = $2 RETURNING seq";
 pub(super) const SET_HEAD: &str =
@@ -62,8 +66,8 @@ pub(super) const SET_HEAD: &str =
     ON CONFLICT (store, ds) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, compacted = excluded.compacted";
 const COMPACT: &str = "UPDATE deedbox.head SET compacted = seq WHERE store = $1 AND ds = $2";
 pub(super) const NEW_HEAD: &str = "INSERT INTO deedbox.heads (store, ds, seq, hash, body) VALUES ($1, $2, $3, $4, $5)";
-const MAILBOXES: &str = "SELECT box, last, count, bytes FROM deedbox.mailbox WHERE store = $1 AND box = ANY($2)";
-const KNOWN: &str = "SELECT dedupe FROM deedbox.mail WHERE store = $1 AND box = $2 AND dedupe = ANY($3)";
+const MAILBOX: &str = "SELECT box, last, count, bytes FROM deedbox.mailbox WHERE store = $1 AND box = $2";
+const KNOWN: &str = "SELECT dedupe FROM deedbox.mail WHERE store = $1 AND box = $2 AND dedupe = $3";
 pub(super) const NEW_MAIL: &str = "INSERT INTO deedbox.mail (store, box, n, dedupe, at, expires, body)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 pub(super) const SET_MAILBOX: &str =
@@ -243,12 +247,8 @@ pub(super) async fn commit(
 ) -> Outcome<Ended<CommitOutcome>> {
     let store = s.as_bytes();
     let mut steps = Vec::new();
-    if !c.parts.is_empty() {
-        steps.push(step!(
-            CURRENT,
-            store,
-            Value::Ids(c.parts.iter().map(|part| slice(part.dataset.as_bytes())).collect())
-        ));
+    for part in c.parts {
+        steps.push(step!(CURRENT, store, part.dataset.as_bytes()));
     }
     if c.header.is_some() {
         steps.push(step!(HEADER_VERSION, store));
@@ -264,16 +264,16 @@ pub(super) async fn commit(
     for mail in c.mail {
         pushed.entry(mail.mailbox).or_default().push(mail);
     }
-    if !pushed.is_empty() {
-        steps.push(step!(MAILBOXES, store, Value::Ids(pushed.keys().map(|id| slice(id.as_bytes())).collect())));
-        for (mailbox, mail) in &pushed {
-            let dedupes = mail.iter().map(|mail| slice(&mail.dedupe)).collect();
-            steps.push(step!(KNOWN, store, mailbox.as_bytes(), Value::Ids(dedupes)));
+    for (mailbox, mail) in &pushed {
+        steps.push(step!(MAILBOX, store, mailbox.as_bytes()));
+        for mail in mail {
+            steps.push(step!(KNOWN, store, mailbox.as_bytes(), &mail.dedupe));
         }
     }
     let (mut write, mut found) = Write::begin(&conn, &s, attempt, steps).await?;
 
-    let held = if c.parts.is_empty() { BTreeMap::new() } else { currents(&found.rows())? };
+    let rows: Vec<_> = c.parts.iter().filter_map(|_| found.row()).collect();
+    let held = currents(&rows)?;
     for part in c.parts {
         let current = held.get(&part.dataset);
         if current.map(|current| current.hash) != part.expect {
@@ -395,7 +395,9 @@ fn apply<'a>(
     let seq = to_int(part.seq.get())?;
     match part.mode {
         Mode::Replace if removed => steps.push(step!(DROP_ALL, store, ds)),
-        Mode::Next if removed => steps.push(step!(DROP, store, ds, objects(part.removes.iter()))),
+        Mode::Next if removed => {
+            steps.extend(part.removes.iter().map(|object| step!(DROP, store, ds, object.as_bytes())));
+        }
         Mode::Next | Mode::Replace => {}
     }
     put(store, ds, part.puts, steps)?;
@@ -451,17 +453,15 @@ fn push<'a>(
     steps: &mut Vec<Step<'a>>,
 ) -> Outcome<()> {
     let store = write.id();
-    let mut held: BTreeMap<MailboxId, (u64, Total)> = BTreeMap::new();
-    for row in found.rows() {
-        let total = Total { count: number(&row, 2)?, bytes: number(&row, 3)? };
-        held.insert(MailboxId::from_bytes(array(&row, 0)?), (number(&row, 1)?, total));
-    }
     for (mailbox, mail) in pushed {
+        let (mut last, mut total) = match found.row() {
+            Some(row) => (number(&row, 1)?, Total { count: number(&row, 2)?, bytes: number(&row, 3)? }),
+            None => (0, Total::default()),
+        };
         let mut known: BTreeSet<[u8; 16]> = BTreeSet::new();
-        for row in found.rows() {
+        for row in mail.iter().filter_map(|_| found.row()) {
             known.insert(array(&row, 0)?);
         }
-        let (mut last, mut total) = held.get(mailbox).copied().unwrap_or_default();
         let before = last;
         for mail in mail {
             if !known.insert(mail.dedupe) {
@@ -660,8 +660,12 @@ pub(super) async fn purge(conn: Arc<Conn>, s: StoreId, what: Purge<'_>, attempt:
             step!(MEASURE_HEADS, store, d.as_bytes(), i64::MAX),
             step!(DROP_HEAD, store, d.as_bytes()),
         ],
-        Purge::Mailbox(m) => vec![step!(MAILBOXES, store, Value::Ids(vec![m.as_bytes()]))],
-        Purge::Objects(d, asked) => vec![step!(MEASURE, store, d.as_bytes(), objects(asked.iter()))],
+        Purge::Mailbox(m) => vec![step!(MAILBOX, store, m.as_bytes())],
+        Purge::Objects(d, asked) => {
+            // an id asked for twice is one object
+            let once: BTreeSet<_> = asked.iter().collect();
+            vec![step!(MEASURE, store, d.as_bytes(), objects(once.into_iter()))]
+        }
         Purge::Store | Purge::Traces => Vec::new(),
     };
     let (mut write, mut found) = Write::begin(&conn, &s, attempt, first).await?;
@@ -700,7 +704,10 @@ pub(super) async fn purge(conn: Arc<Conn>, s: StoreId, what: Purge<'_>, attempt:
             if gone.count == 0 {
                 return Ok(Ended::Done(gone));
             }
-            vec![step!(DROP, store, d.as_bytes(), objects(asked.iter())), step!(COMPACT, store, d.as_bytes())]
+            let mut steps: Vec<_> =
+                asked.iter().map(|object| step!(DROP, store, d.as_bytes(), object.as_bytes())).collect();
+            steps.push(step!(COMPACT, store, d.as_bytes()));
+            steps
         }
         // freed pages are used again when the server likes; `purge_store` is the other one's
         Purge::Store | Purge::Traces => return Ok(Ended::Done(gone)),
