@@ -6,8 +6,8 @@
 
 use std::hint::black_box;
 
-use deedbox_cbor::{Limits, Order, read};
-use deedbox_cose::{LocalSigner, Sign1, Sign1Rules, Signer as _, VerifyKey};
+use deedbox_cbor::{Limits, MapWriter, Order, Writer, read};
+use deedbox_cose::{LocalSigner, Sign1, Sign1Rules, Signer as _, VerifyKey, sha256, sign1};
 use deedbox_credential::{
     AcceptPolicy, Audience, BatchCopy, Challenge, ClaimPath, ClaimSet, CredentialTemplate, HeldCredential, Issuer,
     Nonce, PreparedCredential, Segment, Selection, StatusPolicy, TrustStore, Vct, VctPolicy, Verifier,
@@ -27,7 +27,7 @@ const LICENCE: Vct = Vct::text("https://vct.example/licence");
 
 pub(crate) fn measure(claims: &mut Claims) {
     // Every step of the set-up is one that must succeed; a `None` would show as missing lines.
-    let measured = verify(claims).and_then(|()| write(claims));
+    let measured = verify(claims).and_then(|()| hostile(claims)).and_then(|()| write(claims));
     assert!(measured.is_some(), "the credentials of the claims are sound");
 }
 
@@ -143,6 +143,122 @@ fn verify(claims: &mut Claims) -> Option<()> {
     );
     Some(())
 }
+
+/// What is made to be costly grows with its length too: four times as much takes about four times as long.
+fn hostile(claims: &mut Claims) -> Option<()> {
+    let shapes = [
+        ("a chain of 2,048 disclosures / 512", "Limit.Levels", chain(512)?, chain(2_048)?),
+        ("6,400 digests, one twice / 1,600", "Disclosure.DuplicateDigest", digests(1_600)?, digests(6_400)?),
+        ("200 KiB of deep arrays / 50 KiB", "Limit.Levels", deep(51_200)?, deep(204_800)?),
+        ("32,000 unsorted keys / 8,000", "Policy.Vct", unsorted(8_000)?, unsorted(32_000)?),
+    ];
+    for (name, want, small, large) in shapes {
+        let case = Case::new(1)?;
+        let verifier = case.verifier()?;
+        let refused = |kbt: &[u8]| {
+            let challenge = Challenge::try_new(&NONCE, 300).ok()?;
+            verifier.verify(black_box(kbt), challenge, NOW).err().map(|error| error.code())
+        };
+        assert_eq!((refused(&small), refused(&large)), (Some(want), Some(want)), "{name}");
+        let goal = Goal::AtMost(5.0);
+        let (large, small) = (|| assert!(refused(&large).is_some()), || assert!(refused(&small).is_some()));
+        claims.claim(&format!("credential: {name}"), goal, large, small);
+    }
+    Some(())
+}
+
+/// A presentation of these digests, disclosures and one claim more, signed by issuer and holder.
+fn presentation(digests: &[[u8; 32]], disclosures: &[Vec<u8>], claim: impl Fn(&mut Writer)) -> Option<Vec<u8>> {
+    let (issuer, holder) = (signer(1), signer(2));
+    let now = NOW.secs();
+    let payload = map(|map| {
+        map.int(1, |w| unit(w.text(ISS)));
+        map.int(8, |w| unit(w.map(|map| unit(map.int(1, |w| holder.public().encode(w))))));
+        map.int(500, claim);
+        map.entry(
+            |w| unit(w.simple(59)),
+            |w| {
+                w.array(digests.len());
+                digests.iter().for_each(|digest| unit(w.bytes(digest)));
+            },
+        );
+    });
+    let shown = |map: &mut MapWriter| {
+        if !disclosures.is_empty() {
+            map.int(17, |w| {
+                w.array(disclosures.len());
+                disclosures.iter().for_each(|disclosure| unit(w.bytes(disclosure)));
+            });
+        }
+    };
+    let token = sign1::sign(&issuer, |map| unit(map.int(16, |w| unit(w.uint(293)))), shown, &payload, &[]).ok()?;
+    let item = read(&token, Order::Any, &Limits::new(1 << 18)).ok()?;
+    let header = |map: &mut MapWriter| unit(map.int(13, |w| unit(w.item(item))).int(16, |w| unit(w.uint(294))));
+    let binding = map(|map| {
+        map.int(3, |w| unit(w.text(AUD))).int(6, |w| unit(w.uint(now))).int(39, |w| unit(w.bytes(&NONCE)));
+    });
+    sign1::sign(&holder, header, |_| {}, &binding, &[]).ok()
+}
+
+fn null(writer: &mut Writer) {
+    writer.null();
+}
+
+/// Each disclosure is the one claim of the next.
+fn chain(len: usize) -> Option<Vec<u8>> {
+    let mut disclosures: Vec<Vec<u8>> = Vec::new();
+    let mut digest: Option<[u8; 32]> = None;
+    for link in 0..u128::try_from(len).ok()? {
+        let mut writer = Writer::new();
+        writer.array(3).bytes(&link.to_be_bytes());
+        match digest {
+            None => null(&mut writer),
+            Some(digest) => unit(writer.map(|map| {
+                map.entry(|w| unit(w.simple(59)), |w| unit(w.array(1).bytes(&digest)));
+            })),
+        }
+        writer.uint(600);
+        let mut wrapped = Writer::new();
+        wrapped.bytes(writer.as_slice());
+        digest = Some(sha256(wrapped.as_slice()));
+        disclosures.push(writer.into_vec());
+    }
+    presentation(&[digest?], &disclosures, null)
+}
+
+fn digests(len: usize) -> Option<Vec<u8>> {
+    let mut digests: Vec<[u8; 32]> = (1..len).map(|at| sha256(&at.to_be_bytes())).collect();
+    digests.push(*digests.first()?);
+    presentation(&digests, &[], null)
+}
+
+fn deep(len: usize) -> Option<Vec<u8>> {
+    presentation(&[], &[], |w| {
+        w.array(len / 24);
+        for _ in 0..len / 24 {
+            (0..23).for_each(|_| unit(w.array(1)));
+            w.uint(0);
+        }
+    })
+}
+
+fn unsorted(len: usize) -> Option<Vec<u8>> {
+    presentation(&[], &[], |w| {
+        w.sorted_map(len);
+        for key in (0..len).rev() {
+            w.uint(u64::try_from(key).unwrap_or(0)).uint(0);
+        }
+    })
+}
+
+fn map(entries: impl FnOnce(&mut MapWriter)) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.map(entries);
+    writer.into_vec()
+}
+
+/// Lets a closure end in a call whose result is of no use.
+fn unit<T>(_: T) {}
 
 fn write(claims: &mut Claims) -> Option<()> {
     let case = Case::new(20)?;
