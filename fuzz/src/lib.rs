@@ -80,6 +80,7 @@ pub const TARGETS: &[Target] = &[
     ("edhoc_message_4", edhoc::edhoc_message_4),
     ("edhoc_session", edhoc::edhoc_session),
     ("facade_answer", facade::facade_answer),
+    ("facade_connected", facade::facade_connected),
     ("facade_handover", facade::facade_handover),
     ("facade_rule", facade::facade_rule),
     ("facade_statement", facade::facade_statement),

@@ -5,7 +5,7 @@ use alloc::{
     vec::Vec,
 };
 
-use deedbox_cbor::{Item, Limits, Order, Writer, read};
+use deedbox_cbor::{Array, Item, Limits, Order, Writer, read};
 use deedbox_cose::{
     RecipientKey,
     encrypt0::{OpenError, PreShared, SealError, open_psk, peek_psk_id, seal_psk},
@@ -507,6 +507,13 @@ impl Mailbox {
         let epochs = epochs.as_array().filter(|list| list.len() <= MAX_EPOCHS)?;
         let heads = heads.as_array().filter(|list| list.len() <= MAX_DEVICES)?;
         let chains = chains.as_array().filter(|list| list.len() <= MAX_DEVICES)?;
+        let by_device = |list: &Array<'_>| {
+            let device = |item: Item<'_>| item.as_array()?.get(0)?.as_byte_array::<8>();
+            list.iter().map(device).is_sorted_by(|one, next| one < next)
+        };
+        if !by_device(&heads) || !by_device(&chains) {
+            return None;
+        }
         Some(Self {
             role,
             agreement: Digest::decode(hash)?,
@@ -532,7 +539,9 @@ fn decode_chain(item: Item<'_>) -> Option<([u8; 8], Chain)> {
     let next = next.as_u64()?;
     let missing = missing.as_array().filter(|list| list.len() <= MAX_MISSING)?;
     let missing = missing.iter().map(|number| number.as_u64().filter(|number| *number < next));
-    let missing = missing.collect::<Option<_>>()?;
+    let missing = missing.collect::<Option<Vec<_>>>()?;
+    // One state has one form.
+    let missing = missing.is_sorted_by(|one, next| one < next).then(|| missing.into_iter().collect())?;
     Some((
         device.as_byte_array()?,
         Chain { next, last: Digest::decode(last)?, newest: Timestamp::decode(newest)?, missing },

@@ -397,7 +397,9 @@ impl LiveSession {
         for item in list {
             let [stream, highest, seen] = item.as_array()?.exactly()?;
             let window = Window { highest: highest.as_u32()?, seen: seen.as_u64()? };
-            windows.insert(stream.as_byte_array()?, window);
+            let stream: [u8; 16] = stream.as_byte_array()?;
+            // One state has one form.
+            windows.last_key_value().is_none_or(|(last, _)| *last < stream).then(|| windows.insert(stream, window))?;
         }
         let send_base = SecretBytes::try_from_slice(send.as_bytes()?)?;
         Some(Self {

@@ -312,3 +312,22 @@ fn a_stored_mailbox_is_whole_and_of_its_agreement() {
         assert_eq!(Mailbox::load(&stored[..len], &pair.agreement, device).err().unwrap().code(), "Malformed");
     }
 }
+
+#[test]
+fn a_stored_mailbox_has_one_form() {
+    let mut pair = Pair::new(14);
+    let _ = pair.ask("one", NOW);
+    let other = pair.second_device();
+    pair.person = other;
+    let _ = pair.ask("two", NOW);
+    let stored = pair.person.to_stored();
+    let device = *pair.person.device();
+    assert!(Mailbox::load(&stored, &pair.agreement, device).is_ok());
+    // [device, next, last], each of 45 bytes: two of them, in the other order.
+    let own = stored.windows(10).position(|part| part[..2] == [0x83, 0x48] && part[2..] == device).unwrap();
+    let at = [own - 45, own + 45].into_iter().find(|at| stored[*at..][..2] == [0x83, 0x48]).unwrap();
+    let first = own.min(at);
+    let mut swapped = stored.to_vec();
+    swapped[first..first + 90].rotate_left(45);
+    assert_eq!(Mailbox::load(&swapped, &pair.agreement, device).err().unwrap().code(), "Malformed");
+}
