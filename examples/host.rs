@@ -12,7 +12,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use deedbox::{
     host::{
-        Admission, Config, Host, Meters, PostgresOptions, PostgresStorage, SqliteStorage, Storage, move_store,
+        Admission, Config, Host, Meters, PostgresOptions, PostgresStorage, ServeLimits, SqliteStorage, Storage,
+        move_store,
         postgres::{self, NoTls},
         router, system_clock,
     },
@@ -113,13 +114,9 @@ async fn serve<S: Storage>(
     let origin = options.origin.map_or_else(|| listener.local_addr().map(|at| format!("http://{at}")), Ok)?;
     let rounds = tokio::spawn(rounds(Arc::clone(&host), meters));
     ready(&origin);
-    let closing = Arc::clone(&host);
-    let stop = async move {
-        stop.await;
-        // open feeds would hold up the shutdown
-        closing.close();
-    };
-    axum::serve(listener, router(host, &origin)).with_graceful_shutdown(stop).await?;
+    let routes = router(Arc::clone(&host), &origin);
+    // open feeds would hold up the end
+    deedbox::host::serve(listener, routes, ServeLimits::default(), stop, || host.close()).await?;
     rounds.abort();
     Ok(())
 }

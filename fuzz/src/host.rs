@@ -10,7 +10,10 @@ use deedbox_host::proof::{Claims, request_hash};
 use deedbox_host::wire::{
     CommitBody, ConflictBody, CreateBody, MailBody, ObjectsBody, PageBody, PartBody, PurgeBody, PurgeReceipt,
 };
-use deedbox_host::{Admitted, Config, End, Event, Feed, Host, HostError, Method, Notice, Request, wire};
+use deedbox_host::{
+    Admitted, ByteRange, Config, End, Event, Feed, Host, HostError, Method, Notice, Request, authorization, proof_of,
+    wire,
+};
 use deedbox_model::{CapabilityId, DatasetId, MailboxId, ObjectId, Seq, StoreId, Timestamp};
 use deedbox_store::conformance::block_on;
 use deedbox_store::{HeadHash, MemoryStorage, Mode, RowKey, Storage as _, Table};
@@ -70,6 +73,34 @@ pub fn host_request(data: &[u8]) {
     let _ = block_on(host.call(request));
     if *kind == 1 {
         assert_eq!(before, state(&host), "a guest changes what is not its own");
+    }
+}
+
+/// Events of a feed, problem details, ranges, proofs in a header: no panic, and what is read is written the same again.
+pub fn host_http(data: &[u8]) {
+    let mut stream = data;
+    let mut written = String::new();
+    while let Ok(Some(event)) = Event::read(&mut stream) {
+        written.push_str(&match event {
+            Event::Head(seq) => format!("event: head\nid: {0}\ndata: {0}\n\n", seq.get()),
+            Event::End(end) => format!("event: end\ndata: {}\n\n", end.code()),
+        });
+    }
+    let mut again = written.as_bytes();
+    let mut count = 0;
+    while let Some(_event) = Event::read(&mut again).unwrap() {
+        count += 1;
+    }
+    assert!(count == written.matches("event: ").count(), "an event is lost");
+    let error = HostError::from_problem(data);
+    let same = HostError::from_problem(error.to_problem().as_bytes());
+    assert!(error.code() == same.code() && error.to_problem() == same.to_problem());
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(range) = ByteRange::parse(text) {
+        assert!(range.to_string() == text);
+    }
+    if let Some(proof) = proof_of(text) {
+        assert!(authorization(&proof) == text);
     }
 }
 

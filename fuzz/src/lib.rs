@@ -86,6 +86,7 @@ pub const TARGETS: &[Target] = &[
     ("facade_statement", facade::facade_statement),
     ("host_capability", host::host_capability),
     ("host_feed", host::host_feed),
+    ("host_http", host::host_http),
     ("host_request", host::host_request),
     ("interop_consent", interop::interop_consent),
     ("interop_dpv", interop::interop_dpv),

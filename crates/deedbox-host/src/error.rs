@@ -73,7 +73,7 @@ pub enum HostError {
 }
 
 /// Every code, in the order of variants.
-#[cfg(feature = "problem")]
+#[cfg(any(feature = "http", all(test, feature = "problem")))]
 pub(crate) const CODES: &[&str] = &[
     "ClockSkew",
     "Conflict",
