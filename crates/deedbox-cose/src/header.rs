@@ -118,28 +118,23 @@ pub(crate) fn check(
 
 /// Labels are integers or short texts, in maps inside header values too.
 fn labels(headers: &Headers<'_>) -> Result<(), CoseError> {
-    let mut inside: Vec<Item<'_>> = Vec::new();
-    for (label, value) in headers.iter() {
+    headers.iter().try_for_each(|(label, value)| {
         check_label(label)?;
-        if is_container(value) {
-            inside.push(value);
-        }
+        labels_within(value)
+    })
+}
+
+/// It recurses, at most as deep as the reader lets containers be: so no input makes it take memory.
+fn labels_within(item: Item<'_>) -> Result<(), CoseError> {
+    match item.kind() {
+        Kind::Array => item.as_array().into_iter().flatten().try_for_each(labels_within),
+        Kind::Map => item.as_map().into_iter().flatten().try_for_each(|(label, value)| {
+            check_label(label)?;
+            labels_within(value)
+        }),
+        Kind::Tag => item.as_tag().map_or(Ok(()), |(_, content)| labels_within(content)),
+        _ => Ok(()),
     }
-    while let Some(item) = inside.pop() {
-        if let Some(map) = item.as_map() {
-            for (label, value) in map.iter() {
-                check_label(label)?;
-                if is_container(value) {
-                    inside.push(value);
-                }
-            }
-        } else if let Some(array) = item.as_array() {
-            inside.extend(array.iter().filter(|item| is_container(*item)));
-        } else if let Some((_, content)) = item.as_tag() {
-            inside.push(content);
-        }
-    }
-    Ok(())
 }
 
 fn check_label(label: Item<'_>) -> Result<(), CoseError> {
@@ -149,10 +144,6 @@ fn check_label(label: Item<'_>) -> Result<(), CoseError> {
         _ => false,
     };
     if fits { Ok(()) } else { Err(CoseError::LabelType) }
-}
-
-fn is_container(item: Item<'_>) -> bool {
-    matches!(item.kind(), Kind::Array | Kind::Map | Kind::Tag)
 }
 
 /// Label of the algorithm.

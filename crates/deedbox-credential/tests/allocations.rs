@@ -208,6 +208,9 @@ fn nothing_costs_more_than_eight_times_its_length() {
             assert!(levels(&code) || code == "Signature.Issuer", "{what}: {code}");
             bounded(&format!("{what}, claim, {who}"), kbt.len(), &taken);
 
+            let kbt = bind(&token(issuer, NULL, &[], &[], &value), &[0xa0]);
+            bounded(&format!("{what}, header, {who}"), kbt.len(), &verify(&kbt).0);
+
             let disclosure = cbor(|w| {
                 w.array(3).bytes(&[1; 16]);
                 put(w, &value);
@@ -217,6 +220,10 @@ fn nothing_costs_more_than_eight_times_its_length() {
             let kbt = bind(&token(issuer, NULL, &[digest], &[disclosure], NULL), &[0xa0]);
             bounded(&format!("{what}, disclosure, {who}"), kbt.len(), &verify(&kbt).0);
         }
+        let unprotected = map(|map| unit(map.int(700, |w| put(w, &value))));
+        let kbt = bind(&token(1, NULL, &[], &[], NULL), &unprotected);
+        bounded(&format!("{what}, key binding"), kbt.len(), &verify(&kbt).0);
+
         let payload = map(|map| {
             map.int(2, |w| unit(w.text("u"))).int(6, |w| unit(w.uint(NOW.secs()))).int(700, |w| put(w, &value));
         });

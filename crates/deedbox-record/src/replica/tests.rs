@@ -3,7 +3,7 @@ use alloc::{format, string::String, vec};
 use deedbox_cbor::{ItemBuf, Limits};
 use deedbox_model::{StoreId, Timestamp};
 use deedbox_testkit::rng::SeededRng;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::TestRunner};
 
 use super::*;
 use crate::{Granularity, HostShare, Keyring, PayloadError, Record, Reseal, Root, SealError, Tombstone, head::Claims};
@@ -505,73 +505,77 @@ std::thread_local! {
     static WRITTEN: ((Keyring, Replica, Host), (Keyring, Replica, Host)) = (written(1), written(2));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(10_000)))]
+/// Whatever a host tells, the replica holds a state that the person signed, not older than its own, or is as before; and
+/// whatever object it is told opens to what the person wrote there, or not at all.
+#[test]
+fn an_evil_host_gets_a_signed_state_or_a_typed_error() {
+    // The macro would let PROPTEST_CASES lower the number.
+    let config = ProptestConfig::default();
+    let cases = config.cases.max(10_000);
+    let mut runner = TestRunner::new(ProptestConfig { cases, source_file: Some(file!()), ..config });
+    let told = (proptest::collection::vec(lie(), 0..4), proptest::option::of(0_usize..5), any::<bool>(), 0_usize..5);
+    let run = runner.run(&told, |(lies, pinned, holds, since)| tell_a_replica(&lies, pinned, holds, since));
+    run.unwrap_or_else(|failed| panic!("{failed}"));
+}
 
-    /// Whatever a host tells, the replica holds a state that the person signed, not older than its own, or is as before; and
-    /// whatever object it is told opens to what the person wrote there, or not at all.
-    #[test]
-    fn an_evil_host_gets_a_signed_state_or_a_typed_error(
-        lies in proptest::collection::vec(lie(), 0..4),
-        pinned in proptest::option::of(0_usize..5),
-        holds in any::<bool>(),
-        since in 0_usize..5,
-    ) {
-        WRITTEN.with(|((keyring, writer, host), (_, _, foreign))| -> Result<(), TestCaseError> {
-            let keys = keyring.datasets()[0].keys();
-            let mut replica = fresh(writer);
-            let mut is_held = false;
-            if let Some(pinned) = pinned {
-                let head = Head::verify(&host.heads[pinned], &keys.head_key(Epoch::FIRST).unwrap()).unwrap();
-                replica = Replica::pinned(writer.store, writer.dataset, head.pin());
-                if holds && pinned < 4 {
-                    // A client that has the objects of its pin, and asks for what changed since.
-                    let (_, objects) = tell(&[Lie::Old(pinned)], host, foreign, pinned);
-                    let _ = replica.resync(&[&host.heads[pinned]], &puts(&objects), keys).unwrap();
-                    is_held = true;
-                }
+fn tell_a_replica(lies: &[Lie], pinned: Option<usize>, holds: bool, since: usize) -> Result<(), TestCaseError> {
+    WRITTEN.with(|((keyring, writer, host), (_, _, foreign))| -> Result<(), TestCaseError> {
+        let keys = keyring.datasets()[0].keys();
+        let mut replica = fresh(writer);
+        let mut is_held = false;
+        if let Some(pinned) = pinned {
+            let head = Head::verify(&host.heads[pinned], &keys.head_key(Epoch::FIRST).unwrap()).unwrap();
+            replica = Replica::pinned(writer.store, writer.dataset, head.pin());
+            if holds && pinned < 4 {
+                // A client that has the objects of its pin, and asks for what changed since.
+                let (_, objects) = tell(&[Lie::Old(pinned)], host, foreign, pinned);
+                let _ = replica.resync(&[&host.heads[pinned]], &puts(&objects), keys).unwrap();
+                is_held = true;
             }
-            let (before, entries) = (replica.pin, replica.entries.clone());
-            let from = pinned.map_or(since, |pinned| pinned + usize::from(is_held));
-            let (heads, objects) = tell(&lies, host, foreign, from);
-            let heads: Vec<&[u8]> = heads.iter().map(Vec::as_slice).collect();
-            let mut changes = puts(&objects);
-            let answer = if is_held {
-                changes.retain(|change| !entries.iter().any(|entry| is_same(entry, change)));
-                let gone = entries.iter().filter(|entry| !objects.iter().any(|(object, ..)| object == entry.object()));
-                changes.extend(gone.map(|entry| ChangedObject::Removed(*entry.object())));
-                replica.apply(&heads, &changes, keys)
-            } else {
-                replica.resync(&heads, &changes, keys)
-            };
-            match answer {
-                Ok(applied) => {
-                    let state = usize::try_from(applied.seq().get()).unwrap() - 1;
-                    prop_assert!(pinned.is_none_or(|pinned| state >= pinned));
-                    prop_assert_eq!(applied.freshness() == Freshness::Pinned, pinned.is_some());
-                    prop_assert_eq!(replica.head().unwrap().hash().as_bytes(), &sha256(&host.heads[state]));
-                    let want: Vec<_> = host.states[state].iter().map(|(object, (seq, kind, bytes))| {
+        }
+        let (before, entries) = (replica.pin, replica.entries.clone());
+        let from = pinned.map_or(since, |pinned| pinned + usize::from(is_held));
+        let (heads, objects) = tell(lies, host, foreign, from);
+        let heads: Vec<&[u8]> = heads.iter().map(Vec::as_slice).collect();
+        let mut changes = puts(&objects);
+        let answer = if is_held {
+            changes.retain(|change| !entries.iter().any(|entry| is_same(entry, change)));
+            let gone = entries.iter().filter(|entry| !objects.iter().any(|(object, ..)| object == entry.object()));
+            changes.extend(gone.map(|entry| ChangedObject::Removed(*entry.object())));
+            replica.apply(&heads, &changes, keys)
+        } else {
+            replica.resync(&heads, &changes, keys)
+        };
+        match answer {
+            Ok(applied) => {
+                let state = usize::try_from(applied.seq().get()).unwrap() - 1;
+                prop_assert!(pinned.is_none_or(|pinned| state >= pinned));
+                prop_assert_eq!(applied.freshness() == Freshness::Pinned, pinned.is_some());
+                prop_assert_eq!(replica.head().unwrap().hash().as_bytes(), &sha256(&host.heads[state]));
+                let want: Vec<_> = host.states[state]
+                    .iter()
+                    .map(|(object, (seq, kind, bytes))| {
                         Entry::new(*object, *seq, *kind, Digest::from_bytes(sha256(bytes)))
-                    }).collect();
-                    prop_assert_eq!(replica.entries(), want);
-                }
-                Err(error) => {
-                    prop_assert!(!lies.is_empty(), "{}", error.code());
-                    prop_assert!(replica.pin == before && replica.entries == entries);
-                    prop_assert_eq!(replica.head.is_none(), !is_held);
-                }
+                    })
+                    .collect();
+                prop_assert_eq!(replica.entries(), want);
             }
-            for (object, _, _, bytes) in &objects {
-                if let Ok(opened) = replica.open(object, bytes, keys) {
-                    let state = usize::try_from(replica.head().unwrap().seq().get()).unwrap() - 1;
-                    let (_, _, written) = &host.states[state][object];
-                    prop_assert!(written == bytes);
-                    prop_assert!(!opened.payload().is_empty());
-                }
+            Err(error) => {
+                prop_assert!(!lies.is_empty(), "{}", error.code());
+                prop_assert!(replica.pin == before && replica.entries == entries);
+                prop_assert_eq!(replica.head.is_none(), !is_held);
             }
-            Ok(())
-        })?;
-    }
+        }
+        for (object, _, _, bytes) in &objects {
+            if let Ok(opened) = replica.open(object, bytes, keys) {
+                let state = usize::try_from(replica.head().unwrap().seq().get()).unwrap() - 1;
+                let (_, _, written) = &host.states[state][object];
+                prop_assert!(written == bytes);
+                prop_assert!(!opened.payload().is_empty());
+            }
+        }
+        Ok(())
+    })
 }
 
 fn puts(objects: &[Object]) -> Vec<ChangedObject<'_>> {
