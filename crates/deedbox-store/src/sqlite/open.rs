@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row, TransactionBehavior, ffi};
 
 use crate::error::StorageError;
 
@@ -13,6 +13,9 @@ use crate::error::StorageError;
 pub(super) struct Fail(pub(super) StorageError);
 
 pub(super) type Outcome<T> = Result<T, Fail>;
+
+/// Compiled statements that a connection keeps: what commits, reads and capabilities take.
+const STATEMENTS: usize = 32;
 
 impl From<StorageError> for Fail {
     fn from(error: StorageError) -> Self {
@@ -85,6 +88,7 @@ pub(super) fn connect(path: &Path, create: bool, migrations: &[&str]) -> Outcome
         return Err(StorageError::Corrupt.into());
     }
     let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     harden(&connection)?;
     let page: i64 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
     if complete && length.checked_rem(from_int(page)?).is_none_or(|rest| rest > 0) {
@@ -160,4 +164,19 @@ pub(super) fn to_int(value: u64) -> Outcome<i64> {
 
 pub(super) fn from_int(value: i64) -> Outcome<u64> {
     u64::try_from(value).map_err(|_| StorageError::Corrupt.into())
+}
+
+/// Runs a statement that the connection keeps compiled.
+pub(super) fn execute(db: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+    db.prepare_cached(sql)?.execute(params)
+}
+
+/// Reads one row by a statement that the connection keeps compiled.
+pub(super) fn query_row<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    db.prepare_cached(sql)?.query_row(params, read)
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::open::{Outcome, from_int, to_int};
+use super::open::{Outcome, from_int, query_row, to_int};
 use super::transfer::counted;
 use super::write::{blob, head, usage};
 use crate::error::StorageError;
@@ -34,7 +34,7 @@ fn versioned(version: i64, value: Vec<u8>) -> Outcome<Versioned<Vec<u8>>> {
 }
 
 pub(super) fn header(db: &Connection) -> Outcome<Versioned<Vec<u8>>> {
-    let (version, body) = db.query_row("SELECT version, body FROM header", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (version, body) = query_row(db, "SELECT version, body FROM header", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     versioned(version, body)
 }
 
@@ -44,7 +44,8 @@ fn head_in_force(db: &Connection, d: DatasetId) -> Outcome<HeadRow> {
 
 pub(super) fn heads(db: &Connection, d: DatasetId, after: Option<Seq>, limit: u32) -> Outcome<Vec<HeadRow>> {
     head_in_force(db, d)?;
-    let mut find = db.prepare("SELECT seq, hash, body FROM heads WHERE ds = ? AND seq > ? ORDER BY seq LIMIT ?")?;
+    let mut find =
+        db.prepare_cached("SELECT seq, hash, body FROM heads WHERE ds = ? AND seq > ? ORDER BY seq LIMIT ?")?;
     let after = to_int(after.map_or(0, Seq::get).min(MAX_SEQ))?;
     let mut rows = find.query(params![d.as_bytes(), after, limit.max(1)])?;
     let mut out = Vec::new();
@@ -56,7 +57,7 @@ pub(super) fn heads(db: &Connection, d: DatasetId, after: Option<Seq>, limit: u3
 
 pub(super) fn get(db: &Connection, d: DatasetId, ids: &[ObjectId]) -> Outcome<Snapshot> {
     let head = head_in_force(db, d)?;
-    let mut find = db.prepare("SELECT id, seq, kind, hash, body FROM object WHERE ds = ? AND id = ?")?;
+    let mut find = db.prepare_cached("SELECT id, seq, kind, hash, body FROM object WHERE ds = ? AND id = ?")?;
     let mut rows = Vec::new();
     for id in ids {
         let mut found = find.query(params![d.as_bytes(), id.as_bytes()])?;
@@ -67,13 +68,13 @@ pub(super) fn get(db: &Connection, d: DatasetId, ids: &[ObjectId]) -> Outcome<Sn
 
 pub(super) fn changes(db: &Connection, d: DatasetId, after: Cursor, limit: Limit) -> Outcome<Page> {
     let head = head_in_force(db, d)?;
-    let compacted: i64 = db.query_row("SELECT compacted FROM head WHERE ds = ?", [d.as_bytes()], |row| row.get(0))?;
+    let compacted: i64 = query_row(db, "SELECT compacted FROM head WHERE ds = ?", [d.as_bytes()], |row| row.get(0))?;
     let compacted = from_int(compacted)?;
     let floor = if after.is_start() { compacted } else { after.floor };
     if floor < compacted {
         return Ok(Page::Resync { head });
     }
-    let mut find = db.prepare(
+    let mut find = db.prepare_cached(
         "SELECT id, seq, kind, hash, body FROM object INDEXED BY object_by_seq
          WHERE ds = ? AND (seq, id) > (?, ?) ORDER BY seq, id",
     )?;
@@ -97,7 +98,7 @@ pub(super) fn changes(db: &Connection, d: DatasetId, after: Cursor, limit: Limit
 
 pub(super) fn index(db: &Connection, d: DatasetId) -> Outcome<Index> {
     let head = head_in_force(db, d)?;
-    let mut find = db.prepare("SELECT id, seq, kind, hash FROM object WHERE ds = ? ORDER BY id")?;
+    let mut find = db.prepare_cached("SELECT id, seq, kind, hash FROM object WHERE ds = ? ORDER BY id")?;
     let mut found = find.query([d.as_bytes()])?;
     let mut rows = Vec::new();
     while let Some(row) = found.next()? {
@@ -112,7 +113,7 @@ pub(super) fn index(db: &Connection, d: DatasetId) -> Outcome<Index> {
 }
 
 pub(super) fn datasets(db: &Connection) -> Outcome<Vec<DatasetId>> {
-    let mut find = db.prepare("SELECT ds FROM head ORDER BY ds")?;
+    let mut find = db.prepare_cached("SELECT ds FROM head ORDER BY ds")?;
     let mut found = find.query([])?;
     let mut out = Vec::new();
     while let Some(row) = found.next()? {
@@ -130,7 +131,7 @@ pub(super) fn blob_read(db: &Connection, b: BlobId, range: Range<u64>) -> Outcom
     let end = range.end.min(have);
     let mut at = range.start.min(end);
     let mut out = Vec::new();
-    let mut find = db.prepare("SELECT body FROM blob_part WHERE id = ? AND n = ?")?;
+    let mut find = db.prepare_cached("SELECT body FROM blob_part WHERE id = ? AND n = ?")?;
     while at < end {
         let n = at / BLOB_PART;
         let part: Vec<u8> = find.query_row(params![b.as_bytes(), to_int(n)?], |row| row.get(0))?;
@@ -144,7 +145,8 @@ pub(super) fn blob_read(db: &Connection, b: BlobId, range: Range<u64>) -> Outcom
 }
 
 pub(super) fn mail_list(db: &Connection, m: MailboxId, after: u64, limit: Limit) -> Outcome<Vec<MailRow>> {
-    let mut find = db.prepare("SELECT n, dedupe, at, expires, body FROM mail WHERE box = ? AND n > ? ORDER BY n")?;
+    let mut find =
+        db.prepare_cached("SELECT n, dedupe, at, expires, body FROM mail WHERE box = ? AND n > ? ORDER BY n")?;
     let mut found = find.query(params![m.as_bytes(), to_int(after.min(MAX_SEQ))?])?;
     let most = usize::try_from(limit.rows.max(1)).unwrap_or(usize::MAX);
     let mut rows: Vec<MailRow> = Vec::new();
@@ -167,8 +169,8 @@ pub(super) fn mail_list(db: &Connection, m: MailboxId, after: u64, limit: Limit)
 }
 
 pub(super) fn row(db: &Connection, t: Table, key: RowKey) -> Outcome<Option<Versioned<Vec<u8>>>> {
-    let found = db
-        .query_row("SELECT version, body FROM row WHERE tbl = ? AND key = ?", params![t.number(), key.0], |row| {
+    let found =
+        query_row(db, "SELECT version, body FROM row WHERE tbl = ? AND key = ?", params![t.number(), key.0], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
@@ -176,7 +178,7 @@ pub(super) fn row(db: &Connection, t: Table, key: RowKey) -> Outcome<Option<Vers
 }
 
 pub(super) fn rows(db: &Connection, t: Table) -> Outcome<Vec<(RowKey, Versioned<Vec<u8>>)>> {
-    let mut find = db.prepare("SELECT key, version, body FROM row WHERE tbl = ? ORDER BY key")?;
+    let mut find = db.prepare_cached("SELECT key, version, body FROM row WHERE tbl = ? ORDER BY key")?;
     let mut found = find.query([t.number()])?;
     let mut out = Vec::new();
     while let Some(row) = found.next()? {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::open::{Outcome, from_int, to_int};
+use super::open::{Outcome, execute, from_int, query_row, to_int};
 use crate::error::StorageError;
 use crate::rules::{check_mailbox, check_quota, check_step, len};
 use crate::types::{
@@ -20,7 +20,7 @@ fn classes(usage: &mut Usage) -> [&mut Total; 6] {
 
 pub(super) fn usage(db: &Connection) -> Outcome<Usage> {
     let mut usage = Usage::default();
-    let mut read = db.prepare("SELECT count, bytes FROM total WHERE class = ?")?;
+    let mut read = db.prepare_cached("SELECT count, bytes FROM total WHERE class = ?")?;
     for (class, total) in (1_i64..).zip(classes(&mut usage)) {
         let (count, bytes): (i64, i64) = read.query_row([class], |row| Ok((row.get(0)?, row.get(1)?)))?;
         *total = Total { count: from_int(count)?, bytes: from_int(bytes)? };
@@ -29,7 +29,7 @@ pub(super) fn usage(db: &Connection) -> Outcome<Usage> {
 }
 
 pub(super) fn set_usage(db: &Connection, mut old: Usage, mut new: Usage) -> Outcome<()> {
-    let mut write = db.prepare("UPDATE total SET count = ?, bytes = ? WHERE class = ?")?;
+    let mut write = db.prepare_cached("UPDATE total SET count = ?, bytes = ? WHERE class = ?")?;
     for ((class, old), new) in (1_i64..).zip(classes(&mut old)).zip(classes(&mut new)) {
         if old != new {
             write.execute(params![to_int(new.count)?, to_int(new.bytes)?, class])?;
@@ -40,18 +40,18 @@ pub(super) fn set_usage(db: &Connection, mut old: Usage, mut new: Usage) -> Outc
 
 /// The head in force: its seq and hash.
 fn current(db: &Connection, d: DatasetId) -> Outcome<Option<(u64, HeadHash)>> {
-    let row = db
-        .query_row("SELECT seq, hash FROM head WHERE ds = ?", [d.as_bytes()], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
-        })
-        .optional()?;
+    let row = query_row(db, "SELECT seq, hash FROM head WHERE ds = ?", [d.as_bytes()], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 32]>(1)?))
+    })
+    .optional()?;
     row.map(|(seq, hash)| Ok((from_int(seq)?, HeadHash(hash)))).transpose()
 }
 
 /// The head in force, whole.
 pub(super) fn head(db: &Connection, d: DatasetId) -> Outcome<Option<HeadRow>> {
     let Some((seq, hash)) = current(db, d)? else { return Ok(None) };
-    let (kept, body): ([u8; 32], Vec<u8>) = db.query_row(
+    let (kept, body): ([u8; 32], Vec<u8>) = query_row(
+        db,
         "SELECT hash, body FROM heads WHERE ds = ? AND seq = ?",
         params![d.as_bytes(), to_int(seq)?],
         |row| Ok((row.get(0)?, row.get(1)?)),
@@ -63,7 +63,7 @@ pub(super) fn head(db: &Connection, d: DatasetId) -> Outcome<Option<HeadRow>> {
 }
 
 pub(super) fn header_version(db: &Connection) -> Outcome<u64> {
-    from_int(db.query_row("SELECT version FROM header", [], |row| row.get(0))?)
+    from_int(query_row(db, "SELECT version FROM header", [], |row| row.get(0))?)
 }
 
 /// Applies a commit, or says which head or header is in the way; then nothing was written.
@@ -90,7 +90,7 @@ pub(super) fn commit(db: &Connection, c: &Commit<'_>) -> Outcome<CommitOutcome> 
     if let Some(swap) = c.header {
         new.header = Total { count: 1, bytes: len(swap.body) };
         let version = to_int(swap.expect.saturating_add(1))?;
-        db.execute("UPDATE header SET version = ?, body = ?", params![version, swap.body])?;
+        execute(db, "UPDATE header SET version = ?, body = ?", params![version, swap.body])?;
     }
     check_quota(&old, &new, c.quota)?;
     set_usage(db, old, new)?;
@@ -103,14 +103,14 @@ fn apply(db: &Connection, part: &Part<'_>, usage: &mut Usage) -> Outcome<()> {
     let mut removed = false;
     if part.mode == Mode::Replace {
         let gone = measure(db, "SELECT count(*), coalesce(sum(length(body)), 0) FROM object WHERE ds = ?", ds)?;
-        db.execute("DELETE FROM object WHERE ds = ?", [ds])?;
+        execute(db, "DELETE FROM object WHERE ds = ?", [ds])?;
         usage.objects.sub(gone.count, gone.bytes);
         removed = gone.count > 0;
     }
     removed |= remove(db, part.dataset, part.removes, &mut usage.objects)?.count > 0;
     {
-        let mut find = db.prepare("SELECT length(body) FROM object WHERE ds = ? AND id = ?")?;
-        let mut put = db.prepare(
+        let mut find = db.prepare_cached("SELECT length(body) FROM object WHERE ds = ? AND id = ?")?;
+        let mut put = db.prepare_cached(
             "INSERT INTO object (ds, id, seq, kind, hash, body) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (ds, id)
              DO UPDATE SET seq = excluded.seq, kind = excluded.kind, hash = excluded.hash, body = excluded.body",
         )?;
@@ -123,37 +123,40 @@ fn apply(db: &Connection, part: &Part<'_>, usage: &mut Usage) -> Outcome<()> {
             usage.objects.add(1, len(object.body));
         }
     }
-    let fresh = db.execute(
+    let fresh = execute(
+        db,
         "UPDATE head SET seq = ?2, hash = ?3, compacted = CASE WHEN ?4 THEN ?2 ELSE compacted END WHERE ds = ?1",
         params![ds, seq, part.hash.0, removed],
     )? == 0;
     if fresh {
-        db.execute("INSERT INTO head (ds, seq, hash, compacted) VALUES (?, ?, ?, 0)", params![ds, seq, part.hash.0])?;
+        execute(db, "INSERT INTO head (ds, seq, hash, compacted) VALUES (?, ?, ?, 0)", params![ds, seq, part.hash.0])?;
     }
-    db.execute(
+    execute(
+        db,
         "INSERT INTO heads (ds, seq, hash, body) VALUES (?, ?, ?, ?)",
         params![ds, seq, part.hash.0, part.head],
     )?;
     usage.datasets.add(u64::from(fresh), len(part.head));
     let oldest = to_int(part.seq.get().saturating_sub(KEPT_HEADS))?;
-    let bytes: i64 = db.query_row(
+    let bytes: i64 = query_row(
+        db,
         "SELECT coalesce(sum(length(body)), 0) FROM heads WHERE ds = ? AND seq <= ?",
         params![ds, oldest],
         |row| row.get(0),
     )?;
-    db.execute("DELETE FROM heads WHERE ds = ? AND seq <= ?", params![ds, oldest])?;
+    execute(db, "DELETE FROM heads WHERE ds = ? AND seq <= ?", params![ds, oldest])?;
     usage.datasets.sub(0, from_int(bytes)?);
     Ok(())
 }
 
 fn measure(db: &Connection, sql: &str, key: &[u8; 16]) -> Outcome<Total> {
-    let (count, bytes): (i64, i64) = db.query_row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (count, bytes): (i64, i64) = query_row(db, sql, [key], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Total { count: from_int(count)?, bytes: from_int(bytes)? })
 }
 
 fn remove(db: &Connection, d: DatasetId, objects: &[ObjectId], held: &mut Total) -> Outcome<Total> {
     let mut gone = Total::default();
-    let mut delete = db.prepare("DELETE FROM object WHERE ds = ? AND id = ? RETURNING length(body)")?;
+    let mut delete = db.prepare_cached("DELETE FROM object WHERE ds = ? AND id = ? RETURNING length(body)")?;
     for object in objects {
         let bytes =
             delete.query_row(params![d.as_bytes(), object.as_bytes()], |row| row.get::<_, i64>(0)).optional()?;
@@ -166,8 +169,8 @@ fn remove(db: &Connection, d: DatasetId, objects: &[ObjectId], held: &mut Total)
 }
 
 pub(super) fn mailbox(db: &Connection, m: MailboxId) -> Outcome<(u64, Total)> {
-    let row: Option<(i64, i64, i64)> = db
-        .query_row("SELECT last, count, bytes FROM mailbox WHERE box = ?", [m.as_bytes()], |row| {
+    let row: Option<(i64, i64, i64)> =
+        query_row(db, "SELECT last, count, bytes FROM mailbox WHERE box = ?", [m.as_bytes()], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
@@ -176,7 +179,8 @@ pub(super) fn mailbox(db: &Connection, m: MailboxId) -> Outcome<(u64, Total)> {
 }
 
 pub(super) fn set_mailbox(db: &Connection, m: MailboxId, last: u64, held: Total) -> Outcome<()> {
-    db.execute(
+    execute(
+        db,
         "INSERT INTO mailbox (box, last, count, bytes) VALUES (?, ?, ?, ?) ON CONFLICT (box)
          DO UPDATE SET last = excluded.last, count = excluded.count, bytes = excluded.bytes",
         params![m.as_bytes(), to_int(last)?, to_int(held.count)?, to_int(held.bytes)?],
@@ -186,14 +190,14 @@ pub(super) fn set_mailbox(db: &Connection, m: MailboxId, last: u64, held: Total)
 
 fn push(db: &Connection, items: &[Mail<'_>], quota: &Quota, usage: &mut Usage) -> Outcome<()> {
     for item in items {
-        let known = db
-            .query_row(
-                "SELECT 1 FROM mail WHERE box = ? AND dedupe = ?",
-                params![item.mailbox.as_bytes(), item.dedupe],
-                |_| Ok(()),
-            )
-            .optional()?
-            .is_some();
+        let known = query_row(
+            db,
+            "SELECT 1 FROM mail WHERE box = ? AND dedupe = ?",
+            params![item.mailbox.as_bytes(), item.dedupe],
+            |_| Ok(()),
+        )
+        .optional()?
+        .is_some();
         if known {
             continue;
         }
@@ -201,7 +205,8 @@ fn push(db: &Connection, items: &[Mail<'_>], quota: &Quota, usage: &mut Usage) -
         let n = last.saturating_add(1);
         held.add(1, len(item.body));
         check_mailbox(held, quota)?;
-        db.execute(
+        execute(
+            db,
             "INSERT INTO mail (box, n, dedupe, at, expires, body) VALUES (?, ?, ?, ?, ?, ?)",
             params![
                 item.mailbox.as_bytes(),
@@ -223,7 +228,7 @@ pub(super) fn mail_ack(db: &Connection, m: MailboxId, upto: u64) -> Outcome<u64>
     let upto = to_int(upto.min(last))?;
     let mut gone = Total::default();
     {
-        let mut delete = db.prepare("DELETE FROM mail WHERE box = ? AND n <= ? RETURNING length(body)")?;
+        let mut delete = db.prepare_cached("DELETE FROM mail WHERE box = ? AND n <= ? RETURNING length(body)")?;
         let mut rows = delete.query(params![m.as_bytes(), upto])?;
         while let Some(row) = rows.next()? {
             gone.add(1, from_int(row.get(0)?)?);
@@ -244,7 +249,7 @@ pub(super) fn mail_lapse(db: &Connection, now: Timestamp) -> Outcome<Vec<(Mailbo
     let now = to_int(now.secs().min(MAX_SEQ))?;
     let mut boxes: BTreeMap<MailboxId, Total> = BTreeMap::new();
     {
-        let mut delete = db.prepare("DELETE FROM mail WHERE expires <= ? RETURNING box, length(body)")?;
+        let mut delete = db.prepare_cached("DELETE FROM mail WHERE expires <= ? RETURNING box, length(body)")?;
         let mut rows = delete.query([now])?;
         while let Some(row) = rows.next()? {
             boxes.entry(MailboxId::from_bytes(row.get(0)?)).or_default().add(1, from_int(row.get(1)?)?);
@@ -264,9 +269,10 @@ pub(super) fn mail_lapse(db: &Connection, now: Timestamp) -> Outcome<Vec<(Mailbo
 
 /// The length of a blob and whether it is sealed.
 pub(super) fn blob(db: &Connection, b: BlobId) -> Outcome<Option<(u64, bool)>> {
-    let row: Option<(i64, bool)> = db
-        .query_row("SELECT len, sealed FROM blob WHERE id = ?", [b.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
+    let row: Option<(i64, bool)> = query_row(db, "SELECT len, sealed FROM blob WHERE id = ?", [b.as_bytes()], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
+    .optional()?;
     row.map(|(len, sealed)| Ok((from_int(len)?, sealed))).transpose()
 }
 
@@ -292,7 +298,7 @@ pub(super) fn blob_append(db: &Connection, b: BlobId, at: u64, bytes: &[u8], q: 
     let mut part: Vec<u8> = if have % BLOB_PART == 0 {
         Vec::new()
     } else {
-        db.query_row("SELECT body FROM blob_part WHERE id = ? AND n = ?", params![b.as_bytes(), to_int(n)?], |row| {
+        query_row(db, "SELECT body FROM blob_part WHERE id = ? AND n = ?", params![b.as_bytes(), to_int(n)?], |row| {
             row.get(0)
         })?
     };
@@ -300,7 +306,8 @@ pub(super) fn blob_append(db: &Connection, b: BlobId, at: u64, bytes: &[u8], q: 
         let room = usize::try_from(BLOB_PART.saturating_sub(len(&part))).unwrap_or(usize::MAX);
         let (now, later) = rest.split_at_checked(room).unwrap_or((rest, &[]));
         part.extend_from_slice(now);
-        db.execute(
+        execute(
+            db,
             "INSERT INTO blob_part (id, n, body) VALUES (?, ?, ?) ON CONFLICT (id, n) DO UPDATE SET body = excluded.body",
             params![b.as_bytes(), to_int(n)?, part],
         )?;
@@ -308,7 +315,8 @@ pub(super) fn blob_append(db: &Connection, b: BlobId, at: u64, bytes: &[u8], q: 
         n = n.saturating_add(1);
         rest = later;
     }
-    db.execute(
+    execute(
+        db,
         "INSERT INTO blob (id, len, sealed) VALUES (?, ?, 0) ON CONFLICT (id) DO UPDATE SET len = excluded.len",
         params![b.as_bytes(), to_int(new_len)?],
     )?;
@@ -321,7 +329,7 @@ pub(super) fn blob_seal(db: &Connection, b: BlobId, len: u64) -> Outcome<()> {
     if have != len {
         return Err(StorageError::WrongOffset { have }.into());
     }
-    db.execute("UPDATE blob SET sealed = 1 WHERE id = ?", [b.as_bytes()])?;
+    execute(db, "UPDATE blob SET sealed = 1 WHERE id = ?", [b.as_bytes()])?;
     Ok(())
 }
 
@@ -332,13 +340,13 @@ pub(super) fn swap_row(
     expect: Option<u64>,
     new: Option<&[u8]>,
 ) -> Outcome<Swap> {
-    let held: Option<(i64, i64)> = db
-        .query_row(
-            "SELECT version, length(body) FROM row WHERE tbl = ? AND key = ?",
-            params![t.number(), key.0],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
+    let held: Option<(i64, i64)> = query_row(
+        db,
+        "SELECT version, length(body) FROM row WHERE tbl = ? AND key = ?",
+        params![t.number(), key.0],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+    .optional()?;
     let held =
         held.map(|(version, bytes)| Ok::<_, super::open::Fail>((from_int(version)?, from_int(bytes)?))).transpose()?;
     let version = held.map(|(version, _)| version);
@@ -352,13 +360,14 @@ pub(super) fn swap_row(
     }
     let version = match new {
         None => {
-            db.execute("DELETE FROM row WHERE tbl = ? AND key = ?", params![t.number(), key.0])?;
+            execute(db, "DELETE FROM row WHERE tbl = ? AND key = ?", params![t.number(), key.0])?;
             None
         }
         Some(body) => {
             let version = expect.unwrap_or(0).saturating_add(1);
             total.rows.add(1, len(body));
-            db.execute(
+            execute(
+                db,
                 "INSERT INTO row (tbl, key, version, body) VALUES (?, ?, ?, ?) ON CONFLICT (tbl, key)
                  DO UPDATE SET version = excluded.version, body = excluded.body",
                 params![t.number(), key.0, to_int(version)?, body],
@@ -376,7 +385,7 @@ pub(super) fn purge_objects(db: &Connection, d: DatasetId, objects: &[ObjectId])
     let mut new = old;
     let gone = remove(db, d, objects, &mut new.objects)?;
     if gone.count > 0 {
-        db.execute("UPDATE head SET compacted = seq WHERE ds = ?", [d.as_bytes()])?;
+        execute(db, "UPDATE head SET compacted = seq WHERE ds = ?", [d.as_bytes()])?;
     }
     set_usage(db, old, new)?;
     Ok(gone)
@@ -388,9 +397,9 @@ pub(super) fn purge_dataset(db: &Connection, d: DatasetId) -> Outcome<Total> {
     let ds = d.as_bytes();
     let objects = measure(db, "SELECT count(*), coalesce(sum(length(body)), 0) FROM object WHERE ds = ?", ds)?;
     let heads = measure(db, "SELECT count(*), coalesce(sum(length(body)), 0) FROM heads WHERE ds = ?", ds)?;
-    db.execute("DELETE FROM object WHERE ds = ?", [ds])?;
-    db.execute("DELETE FROM heads WHERE ds = ?", [ds])?;
-    let was = u64::try_from(db.execute("DELETE FROM head WHERE ds = ?", [ds])?).unwrap_or(u64::MAX);
+    execute(db, "DELETE FROM object WHERE ds = ?", [ds])?;
+    execute(db, "DELETE FROM heads WHERE ds = ?", [ds])?;
+    let was = u64::try_from(execute(db, "DELETE FROM head WHERE ds = ?", [ds])?).unwrap_or(u64::MAX);
     new.objects.sub(objects.count, objects.bytes);
     new.datasets.sub(was, heads.bytes);
     set_usage(db, old, new)?;
@@ -403,8 +412,8 @@ pub(super) fn purge_blob(db: &Connection, b: BlobId) -> Outcome<Total> {
     let old = usage(db)?;
     let mut new = old;
     let gone = blob(db, b)?.map_or_else(Total::default, |(len, _)| Total { count: 1, bytes: len });
-    db.execute("DELETE FROM blob_part WHERE id = ?", [b.as_bytes()])?;
-    db.execute("DELETE FROM blob WHERE id = ?", [b.as_bytes()])?;
+    execute(db, "DELETE FROM blob_part WHERE id = ?", [b.as_bytes()])?;
+    execute(db, "DELETE FROM blob WHERE id = ?", [b.as_bytes()])?;
     new.blobs.sub(gone.count, gone.bytes);
     set_usage(db, old, new)?;
     Ok(gone)
@@ -414,8 +423,8 @@ pub(super) fn purge_mailbox(db: &Connection, m: MailboxId) -> Outcome<Total> {
     let old = usage(db)?;
     let mut new = old;
     let (_, gone) = mailbox(db, m)?;
-    db.execute("DELETE FROM mail WHERE box = ?", [m.as_bytes()])?;
-    db.execute("DELETE FROM mailbox WHERE box = ?", [m.as_bytes()])?;
+    execute(db, "DELETE FROM mail WHERE box = ?", [m.as_bytes()])?;
+    execute(db, "DELETE FROM mailbox WHERE box = ?", [m.as_bytes()])?;
     new.mail.sub(gone.count, gone.bytes);
     set_usage(db, old, new)?;
     Ok(gone)
