@@ -1,4 +1,4 @@
-use alloc::vec;
+use alloc::{format, vec};
 
 use deedbox_cose::LocalSigner;
 use deedbox_crypto::secret::SecretBytes;
@@ -70,6 +70,38 @@ fn every_bit_and_every_length_count() {
         assert_eq!(Head::verify(&bytes[..len], &key(1)), Err(HeadError::Malformed));
     }
     assert_eq!(Head::verify(&vec![0; 2_000], &key(1)), Err(HeadError::Malformed));
+}
+
+/// Beyond 1,024 bytes nothing is looked at, neither whose it is nor what it says.
+#[test]
+fn what_is_longer_than_a_head_is_not_read() {
+    let of_length = |len: usize| {
+        let document = |payload| sign1::document(&signer(1), label::HEAD.as_bytes(), &vec![0; payload]).unwrap();
+        let bytes = document(len - (document(800).len() - 800));
+        assert_eq!(bytes.len(), len);
+        bytes
+    };
+    let (longest, longer) = (of_length(1_024), of_length(1_025));
+    assert_eq!(Head::peek_key(&longest), Ok(key(1).thumbprint()));
+    assert_eq!(Head::peek_key(&longer), Err(HeadError::Malformed));
+    assert_eq!(Head::verify(&longest, &key(2)), Err(HeadError::UnknownKey));
+    assert_eq!(Head::verify(&longer, &key(2)), Err(HeadError::Malformed));
+}
+
+#[test]
+fn a_head_vouches_for_the_one_it_names_and_no_other() {
+    let (first, head) = claims(1, None).sign(&signer(1)).unwrap();
+    let (_, next) = claims(2, Some(sha256(&first))).sign(&signer(1)).unwrap();
+    assert_eq!(Head::vouched_for(&first, &next), Some(head.clone()));
+    let (other, _) = Claims { count: 5, ..claims(1, None) }.sign(&signer(1)).unwrap();
+    assert_eq!(Head::vouched_for(&other, &next), None);
+    assert_eq!(Head::vouched_for(&first, &head), None);
+}
+
+#[test]
+fn a_head_prints_its_number_and_count() {
+    let (_, head) = claims(2, Some([9; 32])).sign(&signer(1)).unwrap();
+    assert_eq!(format!("{head:?}"), "Head { seq: Seq(2), count: 4, .. }");
 }
 
 #[test]

@@ -68,6 +68,8 @@ fn costs_out_of_bounds_are_refused_before_anything_is_hashed() {
     let alone = |cost| NewSlot::PassphraseOnly { passphrase: &PASSPHRASE, cost };
     let before = test_util::derivations();
     let make = |new: NewSlot<'_>| Header::create(&root(), &[new], &mut SeededRng::new(4)).unwrap_err().code();
+    let other = PassphraseCost::new(70_000, 5, 2);
+    assert_eq!((other.m_kib(), other.t(), other.p()), (70_000, 5, 2));
     let (floor, alone_floor) = (PassphraseCost::FLOOR, PassphraseCost::FLOOR_ALONE);
     for cost in [(floor.m_kib() - 1, 2, 1), (floor.m_kib(), 1, 1), (floor.m_kib(), 2, 0)] {
         assert_eq!(make(slot(PassphraseCost::new(cost.0, cost.1, cost.2))), "WeakParameters");
@@ -429,9 +431,54 @@ fn shapes_that_are_not_a_header_are_refused() {
     }
     let zero = Header::write(&root(), 0, good.slots().to_vec(), vec![]).unwrap();
     assert_eq!(Header::parse(zero.bytes()).err(), Some(UnlockError::Malformed));
+    for (from, to) in [
+        (&b"deedbox-store"[..], &b"deedbox-stove"[..]),
+        (b"store\x01", b"store\x02"),
+        (&good.bytes()[good.bytes().len() - 34..], &[&[0x58, 0x1f][..], &[7; 31]].concat()),
+    ] {
+        let other = replace(good.bytes(), from, to);
+        assert_eq!(Header::parse(&other).err(), Some(UnlockError::Malformed));
+    }
     let mut trailing = good.bytes().to_vec();
     trailing.push(0);
     assert_eq!(Header::parse(&trailing).err(), Some(UnlockError::Malformed));
+}
+
+/// What could not be read again is not written: of a newer client's slots, two may be too long for one header.
+#[test]
+fn a_header_is_as_long_as_it_may_be_read() {
+    let write = |len: usize| {
+        let mut writer = Writer::new();
+        writer.array(4).uint(5).bytes(&[9; 16]).map(|map| {
+            map.int(9, |w| {
+                w.bytes(&vec![1; len]);
+            });
+        });
+        writer.bytes(&[3; 112]);
+        let slot = Slot::from_item(read(writer.as_slice(), Order::Canonical, &Limits::new(1 << 20)).unwrap()).unwrap();
+        Header::write(&root(), 1, vec![slot], vec![])
+    };
+    let rest = write(100_000).unwrap().bytes().len() - 100_000;
+    let longest = write((256 << 10) - rest).unwrap();
+    assert_eq!(longest.bytes().len(), 256 << 10);
+    assert_eq!(Header::parse(longest.bytes()), Ok(longest.clone()));
+    assert_eq!(write((256 << 10) - rest + 1).err(), Some(UnlockError::Limit));
+    let one_more = longest.add_slot(&root(), &NewSlot::Phrase(&phrase(2)), &mut SeededRng::new(1));
+    assert_eq!(one_more.err(), Some(UnlockError::Limit));
+}
+
+/// A MAC is right for the store and epoch that the header names only.
+#[test]
+fn a_root_authenticates_no_header_of_another_store_or_epoch() {
+    let named = |store: u8, epoch: u8| [&[0x50][..], &[store; 16], &[epoch]].concat();
+    for (store, epoch, want) in
+        [(1, 1, Ok(())), (9, 1, Err(UnlockError::HeaderTampered)), (1, 2, Err(UnlockError::HeaderTampered))]
+    {
+        let altered = replace(two_phrases().bytes(), &named(1, 1), &named(store, epoch));
+        let (covered, _) = altered.split_at(altered.len() - 34);
+        let sealed = [covered, &MAC_HEAD, &mac_of(&root(), covered)].concat();
+        assert_eq!(Header::parse(&sealed).unwrap().authenticate(&root()), want);
+    }
 }
 
 #[test]

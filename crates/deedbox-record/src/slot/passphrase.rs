@@ -152,3 +152,25 @@ pub(crate) fn read_params(params: &ItemBuf) -> Option<(PassphraseCost, [u8; 16])
     fields.finish()?;
     Some((cost, salt))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing is hashed here: the ceiling takes a gibibyte.
+    #[test]
+    fn floor_and_ceiling_themselves_are_allowed_and_nothing_beyond() {
+        let (m_kib, t, p) = (1 << 20, 10, 4);
+        for kind in [SlotType::Passphrase, SlotType::PassphraseOnly] {
+            for cost in [(m_kib, t, p), (m_kib, 3, 1), (64 << 10, t, 1), (64 << 10, 3, p), (64 << 10, 3, 1)] {
+                assert_eq!(PassphraseCost::new(cost.0, cost.1, cost.2).check(kind), Ok(()), "{cost:?}");
+            }
+            for cost in [(m_kib + 1, 3, 1), (64 << 10, t + 1, 1), (64 << 10, 3, p + 1)] {
+                let refused = Err(UnlockError::ParametersTooCostly);
+                assert_eq!(PassphraseCost::new(cost.0, cost.1, cost.2).check(kind), refused, "{cost:?}");
+            }
+        }
+        assert_eq!(PassphraseCost::FLOOR.check(SlotType::Passphrase), Ok(()));
+        assert_eq!(PassphraseCost::FLOOR.check(SlotType::PassphraseOnly), Err(UnlockError::WeakParameters));
+    }
+}

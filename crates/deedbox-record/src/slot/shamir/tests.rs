@@ -157,6 +157,17 @@ fn shares_that_do_not_belong_together_are_named() {
 }
 
 #[test]
+fn a_share_names_its_set_and_what_else_is_needed() {
+    let (secret, shares) = split(3, 5, 1);
+    let threshold = secret.threshold();
+    assert_eq!((threshold.k(), threshold.n()), (3, 5));
+    for (index, share) in (1..).zip(&shares) {
+        assert_eq!((share.set(), share.k(), share.index()), (threshold.set(), 3, index));
+    }
+    assert_ne!(threshold.set(), split(3, 5, 2).0.threshold().set());
+}
+
+#[test]
 fn share_bytes_are_strict() {
     let (_, shares) = split(2, 3, 1);
     let bytes = shares[0].encode();
