@@ -11,6 +11,7 @@ mod connect;
 mod consent;
 mod credential;
 mod foundation;
+mod host;
 mod record;
 
 /// A goal: ours divided by the other's time.
@@ -86,6 +87,7 @@ const AREAS: &[(&str, Measure)] = &[
     ("credential", credential::measure),
     ("consent", consent::measure),
     ("connect", connect::measure),
+    ("host", host::measure),
 ];
 
 fn main() -> ExitCode {
