@@ -1,8 +1,9 @@
-//! A ready host: `cargo run --release --example host [-- --listen 127.0.0.1:8480] [--origin URL] [--data DIR] [--closed]`.
+//! A ready host: `cargo run --release --example host [-- --listen 127.0.0.1:8480] [--origin URL] [--data DIR]
+//! [--metrics 127.0.0.1:9480] [--closed]`.
 //!
 //! One SQLite file a store under DIR (else a temporary folder), HTTP at the address, until Ctrl-C. Whoever may reach it from
-//! outside comes through a proxy that ends TLS; `--origin` is then the address that clients use. Without `--closed` anybody
-//! may make a box.
+//! outside comes through a proxy that ends TLS; `--origin` is then the address that clients use. `--metrics` serves
+//! counts for Prometheus under `/metrics` at an address of its own. Without `--closed` anybody may make a box.
 //!
 //! `--postgres URL --shares URL` keeps the stores in one PostgreSQL database and the shares in another instead; with `--data DIR`
 //! and `--move` besides, every store under DIR is moved there, and nothing is served.
@@ -12,8 +13,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 
 use deedbox::{
     host::{
-        Admission, Config, Host, Meters, PostgresOptions, PostgresStorage, ServeLimits, SqliteStorage, Storage,
-        move_store,
+        Admission, Config, Host, HostError, Meters, PostgresOptions, PostgresStorage, ServeLimits, SqliteStorage,
+        Storage, move_store,
         postgres::{self, NoTls},
         router, system_clock,
     },
@@ -27,13 +28,15 @@ struct Options {
     postgres: Option<postgres::Config>,
     shares: Option<postgres::Config>,
     moves: bool,
+    metrics: Option<SocketAddr>,
     admission: Admission,
 }
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 8480));
-    let (origin, data, postgres, shares) = (None, None, None, None);
-    let mut options = Options { listen, origin, data, postgres, shares, moves: false, admission: Admission::Open };
+    let (origin, data, postgres, shares, metrics) = (None, None, None, None, None);
+    let admission = Admission::Open;
+    let mut options = Options { listen, origin, data, postgres, shares, moves: false, metrics, admission };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
@@ -42,6 +45,9 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--data" => options.data = Some(value()?.into()),
             "--postgres" => options.postgres = Some(database(&value()?)?),
             "--shares" => options.shares = Some(database(&value()?)?),
+            "--metrics" => {
+                options.metrics = Some(value()?.parse().map_err(|_| "--metrics wants an address and a port")?);
+            }
             "--move" => options.moves = true,
             "--closed" => options.admission = Admission::Closed,
             other => return Err(format!("unknown option {other}")),
@@ -80,7 +86,7 @@ async fn move_all(from: &SqliteStorage, to: &PostgresStorage) -> Result<u64, Box
 /// Moves or serves, as the options say.
 async fn run(
     mut options: Options,
-    ready: impl FnOnce(&str),
+    ready: impl FnOnce(&str, Option<SocketAddr>),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let temporary = tempfile::tempdir()?;
@@ -97,11 +103,11 @@ async fn run(
     }
 }
 
-/// Serves until `stop` is done; `ready` learns the origin.
+/// Serves until `stop` is done; `ready` learns the origin, and where the counts are.
 async fn serve<S: Storage>(
     storage: S,
     options: Options,
-    ready: impl FnOnce(&str),
+    ready: impl FnOnce(&str, Option<SocketAddr>),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let mut config = Config::default();
@@ -112,26 +118,51 @@ async fn serve<S: Storage>(
 
     let listener = tokio::net::TcpListener::bind(options.listen).await?;
     let origin = options.origin.map_or_else(|| listener.local_addr().map(|at| format!("http://{at}")), Ok)?;
-    let rounds = tokio::spawn(rounds(Arc::clone(&host), meters));
-    ready(&origin);
+    let mut counts_at = None;
+    if let Some(address) = options.metrics {
+        let listener = tokio::net::TcpListener::bind(address).await?;
+        counts_at = Some(listener.local_addr()?);
+        let counted = Arc::clone(&host);
+        let counts = axum::Router::new().route("/metrics", axum::routing::get(async move || counted.metrics()));
+        tokio::spawn(deedbox::host::serve(listener, counts, ServeLimits::default(), std::future::pending(), || {}));
+    }
+    let rounds = tokio::spawn(rounds(Arc::clone(&host), Arc::clone(&meters)));
+    ready(&origin, counts_at);
     let routes = router(Arc::clone(&host), &origin);
     // open feeds would hold up the end
     deedbox::host::serve(listener, routes, ServeLimits::default(), stop, || host.close()).await?;
     rounds.abort();
-    Ok(())
+    Ok(blocking(&host, async move |host| host.write_meters(&meters).await).await?)
 }
 
-/// Once an hour: what has lapsed is removed, what is to be billed is written down. Here it is only counted.
-async fn rounds<S: Storage>(host: Arc<Host<S, fn() -> Timestamp>>, meters: Arc<Meters>) {
-    let mut hour = tokio::time::interval(Duration::from_secs(3_600));
-    loop {
-        hour.tick().await;
-        let (host, handle) = (Arc::clone(&host), tokio::runtime::Handle::current());
-        let swept = tokio::task::spawn_blocking(move || handle.block_on(host.sweep())).await;
-        if let Ok(Ok(swept)) = swept {
+/// Every ten seconds what is to be billed is written down, every hour what has lapsed is removed.
+async fn rounds<S: Storage>(host: Arc<ReadyHost<S>>, meters: Arc<Meters>) {
+    let mut ten_seconds = tokio::time::interval(Duration::from_secs(10));
+    for round in 0_u64.. {
+        ten_seconds.tick().await;
+        let meters = Arc::clone(&meters);
+        if let Err(error) = blocking(&host, async move |host| host.write_meters(&meters).await).await {
+            eprintln!("meters are not written: {error}");
+        }
+        if round % 360 == 0
+            && let Ok(swept) = blocking(&host, async |host| host.sweep().await).await
+        {
             println!("round: {} stores, {} mail lapsed, {} blobs lapsed", swept.stores, swept.mail, swept.blobs);
         }
-        println!("to bill: {} sums", meters.take().len());
+    }
+}
+
+type ReadyHost<S> = Host<S, fn() -> Timestamp>;
+
+/// Runs on a thread that may block, as files do.
+async fn blocking<S: Storage, T: Send + 'static>(
+    host: &Arc<ReadyHost<S>>,
+    work: impl AsyncFnOnce(&ReadyHost<S>) -> Result<T, HostError> + Send + 'static,
+) -> Result<T, HostError> {
+    let (host, handle) = (Arc::clone(host), tokio::runtime::Handle::current());
+    match tokio::task::spawn_blocking(move || handle.block_on(work(&host))).await {
+        Ok(done) => done,
+        Err(stopped) => std::panic::resume_unwind(stopped.into_panic()),
     }
 }
 
@@ -146,7 +177,12 @@ fn main() -> ExitCode {
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;
     };
-    let ready = |origin: &str| println!("a host at {origin}; Ctrl-C ends it");
+    let ready = |origin: &str, counts: Option<SocketAddr>| {
+        println!("a host at {origin}; Ctrl-C ends it");
+        if let Some(at) = counts {
+            println!("counts at http://{at}/metrics");
+        }
+    };
     let run = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|rt| rt.block_on(run(options, ready, stop)));
     match run {
         Ok(()) => ExitCode::SUCCESS,
@@ -159,15 +195,29 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use deedbox::{
-        HttpHost,
-        person::{Person, Secret},
+    use std::{
+        fs,
+        io::{Read as _, Write as _},
+        net::TcpStream,
+        path::Path,
     };
+
+    use deedbox::{
+        HttpHost, PersonError,
+        parts::{model::StoreId, record::HeadError},
+        person::{Keepsake, Open, Person, Pins, Secret},
+    };
+    use pollster::block_on;
 
     use super::*;
 
     /// Serves on a thread of its own while `visit` runs with the origin.
     fn served<T>(words: &[&str], visit: impl FnOnce(&str) -> T) -> T {
+        counted(words, |origin, _| visit(origin))
+    }
+
+    /// The same, for who wants the counts too.
+    fn counted<T>(words: &[&str], visit: impl FnOnce(&str, Option<SocketAddr>) -> T) -> T {
         let words = ["--listen", "127.0.0.1:0"].iter().chain(words).map(|word| (*word).to_owned());
         let options = options(words).ok().unwrap();
         let (tell, told) = tokio::sync::oneshot::channel();
@@ -176,11 +226,12 @@ mod tests {
             let stop = async {
                 let _ = ended.await;
             };
-            let ready = |origin: &str| tell.send(origin.to_owned()).unwrap();
+            let ready = |origin: &str, counts: Option<SocketAddr>| tell.send((origin.to_owned(), counts)).unwrap();
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(run(options, ready, stop)).map_err(|error| error.to_string())
         });
-        let visited = visit(&told.blocking_recv().unwrap());
+        let (origin, counts) = told.blocking_recv().unwrap();
+        let visited = visit(&origin, counts);
         end.send(()).unwrap();
         server.join().unwrap().unwrap();
         visited
@@ -197,6 +248,87 @@ mod tests {
         });
         let id = keepsake.store.to_string();
         assert!(folder.path().join("stores/stores").join(&id[..2]).join(&id).join("store.sqlite").exists());
+    }
+
+    #[test]
+    fn counts_are_served_at_an_address_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().to_str().unwrap();
+        let get = |at: SocketAddr, path: &str| {
+            let mut stream = TcpStream::connect(at).unwrap();
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        counted(&["--data", data, "--metrics", "127.0.0.1:0"], |origin, counts| {
+            block_on(Person::create(HttpHost::new(origin), "a passphrase")).unwrap();
+            let counts = get(counts.unwrap(), "/metrics");
+            assert!(counts.starts_with("HTTP/1.1 200") && counts.contains("deedbox_feeds_open 0"), "{counts}");
+            // and not where strangers ask
+            let public = get(origin.trim_start_matches("http://").parse().unwrap(), "/metrics");
+            assert!(public.starts_with("HTTP/1.1 404"), "{public}");
+        });
+        // written down at the end, besides every ten seconds
+        let file = rusqlite::Connection::open(folder.path().join("stores/host.sqlite")).unwrap();
+        let noted: i64 = file.query_row("SELECT time FROM noted", [], |row| row.get(0)).unwrap();
+        assert!(noted > 0);
+    }
+
+    fn unlock(origin: &str, keepsake: &Keepsake, pins: Option<&Pins>) -> Result<Person<Open<HttpHost>>, PersonError> {
+        block_on(async {
+            let locked = Person::locate(HttpHost::new(origin), keepsake.store).await?;
+            locked.unlock(&Secret::RecoveryPhrase(&keepsake.recovery_phrase), pins).await
+        })
+    }
+
+    /// Copies a file that may be in use.
+    fn back_up(data: &Path, copy: &Path, file: &str) {
+        fs::create_dir_all(copy.join(file).parent().unwrap()).unwrap();
+        let from = rusqlite::Connection::open(data.join(file)).unwrap();
+        from.backup("main", copy.join(file), None::<fn(rusqlite::backup::Progress)>).unwrap();
+    }
+
+    fn verified(data: &Path, s: StoreId) -> Result<(), String> {
+        let storage = SqliteStorage::open(data.join("stores"), data.join("shares")).map_err(|e| e.to_string())?;
+        let clock: fn() -> Timestamp = system_clock;
+        let report =
+            block_on(Host::new(storage, clock, Config::default()).verify_store(s)).map_err(|e| e.to_string())?;
+        if report.faults.is_empty() { Ok(()) } else { Err(format!("{:?}", report.faults)) }
+    }
+
+    /// The drill of docs/hosting.md: backed up while it serves, restored to an empty folder, verified, served again. Who was
+    /// ahead of the back-up notices.
+    #[test]
+    fn a_back_up_is_restored_and_who_was_ahead_notices() {
+        let folder = tempfile::tempdir().unwrap();
+        let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
+        let (keepsake, before, pins) = served(&["--data", data.to_str().unwrap()], |origin| {
+            let (mut person, keepsake) = block_on(Person::create(HttpHost::new(origin), "a passphrase")).unwrap();
+            block_on(person.import(br#"{"person": {"name": "Maren Holloway"}}"#, "myself")).unwrap();
+            let id = keepsake.store.to_string();
+            let store = format!("stores/stores/{}/{id}/store.sqlite", &id[..2]);
+            for file in [store.as_str(), "stores/host.sqlite", "shares/shares.sqlite"] {
+                back_up(&data, &copy, file);
+            }
+            let before = person.values().unwrap();
+            block_on(person.import(br#"{"person": {"name": "Maren H."}}"#, "myself")).unwrap();
+            assert_ne!(person.values().unwrap(), before);
+            (keepsake, before, person.pins())
+        });
+        verified(&copy, keepsake.store).unwrap();
+        served(&["--data", copy.to_str().unwrap()], |origin| {
+            let error = unlock(origin, &keepsake, Some(&pins)).unwrap_err();
+            assert!(matches!(error, PersonError::Head(HeadError::Rollback { .. })), "{error:?}");
+            // without a memory nobody can know
+            assert_eq!(unlock(origin, &keepsake, None).unwrap().values().unwrap(), before);
+        });
+        // a back-up that is damaged where SQLite sees nothing
+        let id = keepsake.store.to_string();
+        let store = copy.join("stores/stores").join(&id[..2]).join(&id).join("store.sqlite");
+        let sql = "UPDATE object SET body = zeroblob(length(body)) WHERE id = (SELECT min(id) FROM object)";
+        rusqlite::Connection::open(store).unwrap().execute(sql, []).unwrap();
+        assert_eq!(verified(&copy, keepsake.store), Err("[Body]".to_owned()));
     }
 
     /// Runs statements on the server that `DEEDBOX_POSTGRES` names.
@@ -233,7 +365,7 @@ mod tests {
         let words = data.iter().chain(&databases).chain(&["--move"]).map(|word| (*word).to_owned());
         let options = options(words).ok().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(run(options, |_| {}, std::future::pending())).unwrap();
+        runtime.block_on(run(options, |_, _| {}, std::future::pending())).unwrap();
         assert!(
             std::fs::read_dir(folder.path().join("stores/stores"))
                 .unwrap()
@@ -253,7 +385,8 @@ mod tests {
     fn bad_options_are_one_line() {
         for words in [
             vec!["--listen"],
-            vec!["--listen", "here"],
+            vec!["--other"],
+            vec!["--metrics", "9480"],
             vec!["--other"],
             vec!["--postgres", "postgresql://server/stores"],
             vec!["--postgres", "no url", "--shares", "postgresql://server/shares"],
