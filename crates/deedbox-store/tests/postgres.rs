@@ -277,7 +277,7 @@ fn databases_of_newer_or_other_kinds_are_refused() {
     assert_eq!(open(&stores, &shares), "opened");
     assert_eq!(open(&stores, &stores), "Invalid");
     assert_eq!(open(&shares, &stores), "Invalid");
-    server::execute(&stores, &["UPDATE deedbox.version SET version = 2".to_owned()]);
+    server::execute(&stores, &["UPDATE deedbox.version SET version = version + 1".to_owned()]);
     assert_eq!(open(&stores, &shares), "Corrupt");
     let mut none = PostgresOptions::new(stores.clone(), shares.clone());
     none.stores.clear();
