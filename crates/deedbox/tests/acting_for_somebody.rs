@@ -1,5 +1,8 @@
 //! Others make rules for the person, within a mandate; and an emergency opens what an emergency rule says, to be told of later.
 
+#[path = "shared/meet.rs"]
+mod meet;
+
 use std::sync::Arc;
 
 use deedbox::{
@@ -8,7 +11,7 @@ use deedbox::{
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
         audit::{Entry, EntryKind, Row},
-        connect::{EndReason, Invitation, Link, Offer, Wish},
+        connect::EndReason,
         consent::{
             Action, Ask, Basis, Change, Ground, Mandate, MandateStatus, Obligation, PartyKind, Permission, Prohibition,
             Rank, Reason, Regime, Selector, Sensitivity, To, Vocabulary, VocabularyBuilder,
@@ -16,9 +19,10 @@ use deedbox::{
         cose::sha256,
         model::{Digest, Name, Timestamp},
     },
-    person::{Channel, Open, Person, Secret, category_of},
-    provider::{Provider, Session},
+    person::{Open, Person, Secret, category_of},
+    provider::Provider,
 };
+use meet::connect;
 use pollster::block_on;
 
 const DOCUMENT: &[u8] = br#"{"money": {"account": "4711"}, "health": {"allergy": "penicillin"}}"#;
@@ -57,28 +61,6 @@ async fn filled() -> (Box, Client, String) {
     person.import(DOCUMENT, "myself").await.unwrap();
     person.adopt(words(), sensitivity).await.unwrap();
     (person, client, keepsake.recovery_phrase.to_string())
-}
-
-async fn connect(person: &mut Box, provider: &Provider, party: &str) -> (Channel, Session) {
-    let offer = Offer {
-        endpoint: format!("{}/deedbox", provider.uri()),
-        not_after: later(),
-        uses: 1,
-        terms: Digest::from_bytes([0; 32]),
-        terms_body: None,
-        name: party.to_owned(),
-        check: false,
-        evidence: None,
-    };
-    let mut inviting = provider.invite(offer).unwrap();
-    let link = Link::parse_qr(&inviting.link().to_qr()).unwrap();
-    let invitation = Invitation::open(&link, inviting.bytes(), system_clock()).unwrap();
-    let wish = Wish { permissions: Vec::new(), not_after: None };
-    let (connecting, one) = person.accept(&link, &invitation, name(party), wish).unwrap();
-    let (meeting, two) = provider.meet(&inviting, &one).unwrap();
-    let (connecting, three) = connecting.answer(&two).unwrap();
-    let (session, four) = provider.agree(&mut inviting, meeting, &three).unwrap();
-    (person.connected(connecting, &four).await.unwrap(), session)
 }
 
 fn of(dataset: &str) -> Selector {

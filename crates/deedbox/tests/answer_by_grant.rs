@@ -1,5 +1,8 @@
 //! An ask answered with grants: what the rules permit can be read at the host, and not a field more or a moment longer.
 
+#[path = "shared/meet.rs"]
+mod meet;
+
 use std::sync::Arc;
 
 use deedbox::{
@@ -8,16 +11,16 @@ use deedbox::{
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
         audit::{Entry, EntryKind, Row},
-        connect::{Invitation, Link, Offer, Wish},
         consent::{
             Action, Ask, Basis, Bounds, Change, PartyKind, Permission, Reason, Regime, Selector, Sensitivity, To,
             Vocabulary,
         },
-        model::{Digest, Name, Timestamp},
+        model::{Name, Timestamp},
     },
-    person::{Channel, Open, Person},
+    person::{Open, Person},
     provider::{Provider, Session},
 };
+use meet::connect;
 use pollster::block_on;
 
 const DOCUMENT: &[u8] = br#"{"me": {"name": "Maren", "phone": "+44"}, "health": {"ward": "7b", "diagnosis": "C50.9"}}"#;
@@ -47,28 +50,6 @@ async fn filled() -> (Box, Client) {
     let words = Vocabulary::builder("rules", 1, Regime::EU).purpose("care", &[]).party("clinic", PartyKind::PUBLIC);
     person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
     (person, client)
-}
-
-async fn connect(person: &mut Box, provider: &Provider) -> (Channel, Session) {
-    let offer = Offer {
-        endpoint: format!("{}/deedbox", provider.uri()),
-        not_after: in_secs(3_600),
-        uses: 1,
-        terms: Digest::from_bytes([0; 32]),
-        terms_body: None,
-        name: "clinic".to_owned(),
-        check: false,
-        evidence: None,
-    };
-    let mut inviting = provider.invite(offer).unwrap();
-    let link = Link::parse_qr(&inviting.link().to_qr()).unwrap();
-    let invitation = Invitation::open(&link, inviting.bytes(), system_clock()).unwrap();
-    let wish = Wish { permissions: Vec::new(), not_after: None };
-    let (connecting, one) = person.accept(&link, &invitation, name("clinic"), wish).unwrap();
-    let (meeting, two) = provider.meet(&inviting, &one).unwrap();
-    let (connecting, three) = connecting.answer(&two).unwrap();
-    let (session, four) = provider.agree(&mut inviting, meeting, &three).unwrap();
-    (person.connected(connecting, &four).await.unwrap(), session)
 }
 
 fn permission(id: &str, fields: &[&str], secs: u64) -> Permission {
@@ -107,7 +88,7 @@ fn what_is_permitted_can_be_read_at_the_host_until_it_is_not() {
     block_on(async {
         let (mut person, host) = filled().await;
         let clinic = Provider::generate("https://clinic.example").unwrap();
-        let (mut channel, mut session) = connect(&mut person, &clinic).await;
+        let (mut channel, mut session) = connect(&mut person, &clinic, "clinic").await;
         person.apply(permission("care", &["me.name", "health.ward"], 500)).await.unwrap();
         let wanted = ask(&["health.diagnosis", "health.ward", "me.name"]);
         let record = session.ask(&wanted).unwrap();
@@ -155,7 +136,7 @@ fn more_objects_than_one_grant_names_take_several() {
         let words = Vocabulary::builder("rules", 2, Regime::EU).purpose("care", &[]).party("clinic", PartyKind::PUBLIC);
         person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
         let clinic = Provider::generate("https://clinic.example").unwrap();
-        let (mut channel, mut session) = connect(&mut person, &clinic).await;
+        let (mut channel, mut session) = connect(&mut person, &clinic, "clinic").await;
         person.apply(permission("care", &["me.papers"], 500)).await.unwrap();
         let record = session.ask(&ask(&["me.papers"])).unwrap();
         let answered = person.answer_by_grant(&mut channel, &record, in_secs(3_600)).await.unwrap();
@@ -173,7 +154,7 @@ fn what_is_counted_or_bounded_is_not_granted() {
     block_on(async {
         let (mut person, _) = filled().await;
         let clinic = Provider::generate("https://clinic.example").unwrap();
-        let (mut channel, mut session) = connect(&mut person, &clinic).await;
+        let (mut channel, mut session) = connect(&mut person, &clinic, "clinic").await;
         let recent = Bounds { from: Some(Timestamp::from_secs(1)), until: None };
         person.apply(permission("once", &["me.name"], 500).limit(1, None)).await.unwrap();
         person.apply(permission("recent", &["me.phone"], 500).records(recent)).await.unwrap();

@@ -1,5 +1,8 @@
 //! What an organisation delivers stays its word: verified, kept as it was signed, altered by nobody else; the person makes notes.
 
+#[path = "shared/meet.rs"]
+mod meet;
+
 use std::sync::Arc;
 
 use deedbox::{
@@ -7,17 +10,16 @@ use deedbox::{
     exchange::Statement,
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
-        connect::{Invitation, Link, Offer, Wish},
         consent::{PartyKind, Regime, Sensitivity, Vocabulary},
-        model::{Assurance, Digest, FieldPath, Name, Timestamp},
+        model::{Assurance, FieldPath, Name, Timestamp},
     },
-    person::{Channel, Open, Person, Secret, Shared},
-    provider::{Provider, Session},
+    person::{Person, Secret, Shared},
+    provider::Provider,
 };
+use meet::connect;
 use pollster::block_on;
 
 type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
-type Box = Person<Open<Client>>;
 
 const RECORD: &[u8] = br#"{"clinic": {"diagnosis": "C50.9", "ward": "7b"}}"#;
 
@@ -30,28 +32,6 @@ fn host() -> Client {
     config.admission = Admission::Open;
     let clock: fn() -> Timestamp = system_clock;
     LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example")
-}
-
-async fn connect(person: &mut Box, provider: &Provider, party: &str) -> (Channel, Session) {
-    let offer = Offer {
-        endpoint: format!("{}/deedbox", provider.uri()),
-        not_after: system_clock().saturating_add_secs(3_600),
-        uses: 1,
-        terms: Digest::from_bytes([0; 32]),
-        terms_body: None,
-        name: party.to_owned(),
-        check: false,
-        evidence: None,
-    };
-    let mut inviting = provider.invite(offer).unwrap();
-    let link = Link::parse_qr(&inviting.link().to_qr()).unwrap();
-    let invitation = Invitation::open(&link, inviting.bytes(), system_clock()).unwrap();
-    let wish = Wish { permissions: Vec::new(), not_after: None };
-    let (connecting, one) = person.accept(&link, &invitation, Name::parse(party).unwrap(), wish).unwrap();
-    let (meeting, two) = provider.meet(&inviting, &one).unwrap();
-    let (connecting, three) = connecting.answer(&two).unwrap();
-    let (session, four) = provider.agree(&mut inviting, meeting, &three).unwrap();
-    (person.connected(connecting, &four).await.unwrap(), session)
 }
 
 #[test]

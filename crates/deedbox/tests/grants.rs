@@ -1,5 +1,8 @@
 //! What a person grants, an organisation reads at the person's host: that, as of a signed state, until it is taken back.
 
+#[path = "shared/meet.rs"]
+mod meet;
+
 use std::{io::Cursor, sync::Arc};
 
 use deedbox::{
@@ -8,14 +11,15 @@ use deedbox::{
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
         cbor::{ItemBuf, Limits},
-        connect::{Agreement, Invitation, Link, Offer, Wish},
-        model::{Digest, FieldPath, Name, Timestamp},
+        connect::Agreement,
+        model::{FieldPath, Timestamp},
         record::{GrantScope, NewSlot, Record, RecoveryPhrase, SlotType},
     },
-    person::{Channel, Keepsake, NewFile, Open, Person, Secret, Shared},
-    provider::{Provider, Session},
+    person::{Keepsake, NewFile, Open, Person, Secret, Shared},
+    provider::Provider,
     reader::Reader,
 };
+use meet::connect;
 use pollster::block_on;
 
 const DOCUMENT: &[u8] =
@@ -45,28 +49,6 @@ async fn filled(client: Client) -> (Box, Keepsake) {
 
 fn later() -> Timestamp {
     system_clock().saturating_add_secs(3_600)
-}
-
-async fn connect(person: &mut Box, provider: &Provider, party: &str) -> (Channel, Session) {
-    let offer = Offer {
-        endpoint: format!("{}/deedbox", provider.uri()),
-        not_after: later(),
-        uses: 1,
-        terms: Digest::from_bytes([0; 32]),
-        terms_body: None,
-        name: party.to_owned(),
-        check: false,
-        evidence: None,
-    };
-    let mut inviting = provider.invite(offer).unwrap();
-    let link = Link::parse_qr(&inviting.link().to_qr()).unwrap();
-    let invitation = Invitation::open(&link, inviting.bytes(), system_clock()).unwrap();
-    let wish = Wish { permissions: Vec::new(), not_after: None };
-    let (connecting, one) = person.accept(&link, &invitation, Name::parse(party).unwrap(), wish).unwrap();
-    let (meeting, two) = provider.meet(&inviting, &one).unwrap();
-    let (connecting, three) = connecting.answer(&two).unwrap();
-    let (session, four) = provider.agree(&mut inviting, meeting, &three).unwrap();
-    (person.connected(connecting, &four).await.unwrap(), session)
 }
 
 fn names(records: &[Record]) -> Vec<(&str, &str)> {

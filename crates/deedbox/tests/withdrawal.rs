@@ -1,5 +1,8 @@
 //! What the rules take away is taken back at the host, whoever made the rule; and what may be asked once is answered once.
 
+#[path = "shared/meet.rs"]
+mod meet;
+
 use std::sync::Arc;
 
 use deedbox::{
@@ -8,7 +11,6 @@ use deedbox::{
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
         audit::{EntryKind, Log, Row},
-        connect::{Invitation, Link, Offer, Wish},
         consent::{
             Action, Actions, Ask, Basis, Change, Decision, Mandate, PartyKind, Permission, Prohibition, Rank, Reason,
             ReceiptKind, Regime, Selector, Sensitivity, To, Vocabulary,
@@ -21,6 +23,7 @@ use deedbox::{
     provider::{Provider, Session},
     reader::{ReadError, Reader},
 };
+use meet::connect;
 use pollster::block_on;
 
 const DOCUMENT: &[u8] =
@@ -58,28 +61,6 @@ async fn filled() -> (Box, Keepsake, Client) {
         .party("charity", PartyKind::PRIVATE);
     person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
     (person, keepsake, client)
-}
-
-async fn connect(person: &mut Box, provider: &Provider, party: &str) -> (Channel, Session) {
-    let offer = Offer {
-        endpoint: format!("{}/deedbox", provider.uri()),
-        not_after: later(),
-        uses: 1,
-        terms: Digest::from_bytes([0; 32]),
-        terms_body: None,
-        name: party.to_owned(),
-        check: false,
-        evidence: None,
-    };
-    let mut inviting = provider.invite(offer).unwrap();
-    let link = Link::parse_qr(&inviting.link().to_qr()).unwrap();
-    let invitation = Invitation::open(&link, inviting.bytes(), system_clock()).unwrap();
-    let wish = Wish { permissions: Vec::new(), not_after: None };
-    let (connecting, one) = person.accept(&link, &invitation, name(party), wish).unwrap();
-    let (meeting, two) = provider.meet(&inviting, &one).unwrap();
-    let (connecting, three) = connecting.answer(&two).unwrap();
-    let (session, four) = provider.agree(&mut inviting, meeting, &three).unwrap();
-    (person.connected(connecting, &four).await.unwrap(), session)
 }
 
 /// A permission on the dataset `health`.
