@@ -79,7 +79,7 @@ fn identifier(rng: &mut SeededRng) -> Vec<u8> {
 }
 
 fn forms(rng: &mut SeededRng) -> (Form, CredentialTransfer) {
-    if rng.next_u32() % 2 == 0 {
+    if rng.next_u32().is_multiple_of(2) {
         (Form::Kid, CredentialTransfer::ByReference)
     } else {
         (Form::Value, CredentialTransfer::ByValue)

@@ -205,6 +205,7 @@ fn check(evaluator: &Evaluator, entities: &Entities, cases: &mut [Case]) {
 }
 
 /// The median over paired rounds of the time of `theirs` by that of `ours`, each per piece.
+#[expect(clippy::disallowed_methods, reason = "this program measures")]
 fn compare(theirs: &mut dyn FnMut(), pieces: f64, ours: &mut dyn FnMut(), ours_pieces: f64) -> f64 {
     let time = |work: &mut dyn FnMut()| {
         let start = Instant::now();
