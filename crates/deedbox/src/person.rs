@@ -91,8 +91,8 @@ pub struct Open<H> {
     leftovers: Leftovers,
     /// Whether pins say that the state is the newest: else the box may be an old copy.
     pinned: bool,
-    /// Connections whose state this process wrote itself, so that it is the newest.
-    own_devices: BTreeSet<ConnectionId>,
+    /// Connections that were written since the box was opened, so that their state is the newest even if the box was an old copy.
+    written: BTreeSet<ConnectionId>,
     migrations: Arc<Migrations>,
 }
 
@@ -209,7 +209,7 @@ impl<H: HostClient> Person<Open<H>> {
             uses: BTreeMap::new(),
             leftovers: Leftovers::default(),
             pinned: true,
-            own_devices: BTreeSet::new(),
+            written: BTreeSet::new(),
             migrations: Arc::default(),
         };
         let mut change = open.change();
@@ -236,7 +236,7 @@ impl<H: HostClient> Person<Open<H>> {
         let heads = all.filter_map(|shelf| Some((*shelf.replica.dataset(), *shelf.replica.pin()?))).collect();
         let root = &self.state.root;
         let owner = Some(root.owner());
-        Pins { header: self.state.header.version(), owner, heads }
+        Pins { header: self.state.header.version(), owner, heads, newest: self.state.is_newest() }
     }
 
     /// The same, reading what older versions of a schema wrote as its newest version has it: values, decisions and exports see
@@ -553,7 +553,7 @@ impl<H: HostClient> Open<H> {
         let mut open = Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)?;
         let _ = open.purge_leftovers(now).await;
         // Whoever knows the owner only knows of no state.
-        Ok(Self { pinned: pins.is_some_and(|pins| !pins.heads.is_empty()), ..open })
+        Ok(Self { pinned: pins.is_some_and(|pins| pins.newest), ..open })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one whole, put together in one place")]
@@ -595,7 +595,7 @@ impl<H: HostClient> Open<H> {
         let (dataset, rows) = shelf(FILES)?;
         let leftovers = Leftovers::read(&rows.records(dataset)?)?;
         let migrations = Arc::default();
-        let (pinned, own_devices) = (false, BTreeSet::new());
+        let (pinned, written) = (false, BTreeSet::new());
         Ok(Self {
             owner,
             root,
@@ -611,7 +611,7 @@ impl<H: HostClient> Open<H> {
             uses,
             pinned,
             leftovers,
-            own_devices,
+            written,
             migrations,
         })
     }

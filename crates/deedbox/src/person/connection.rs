@@ -452,20 +452,25 @@ impl<H: HostClient> Open<H> {
         let take = row.deposit.take;
         change.mail = messages.into_iter().map(|message| (take, dedupe(&message), message)).collect();
         self.commit(change, now).await?;
-        self.own_devices.insert(id);
+        self.written.insert(id);
         Ok(())
     }
 
-    fn rows(&self) -> Result<Vec<Row>, PersonError> {
+    /// Whether no connection can have a newer state than the one here.
+    pub(super) fn is_newest(&self) -> bool {
+        self.pinned || self.connections().is_ok_and(|ids| ids.iter().all(|id| self.written.contains(id)))
+    }
+
+    fn connections(&self) -> Result<Vec<ConnectionId>, PersonError> {
         let dataset = self.dataset(CONNECTIONS)?;
         let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
-        let mut rows = Vec::new();
-        for record in shelf.records(dataset)? {
-            if let Some(id) = record.name().strip_prefix("connection/") {
-                rows.push(self.row(&ConnectionId::parse_hex(id).ok_or(PersonError::Damaged)?)?);
-            }
-        }
-        Ok(rows)
+        let records = shelf.records(dataset)?;
+        let ids = records.iter().filter_map(|record| record.name().strip_prefix("connection/"));
+        ids.map(|id| ConnectionId::parse_hex(id).ok_or(PersonError::Damaged)).collect()
+    }
+
+    fn rows(&self) -> Result<Vec<Row>, PersonError> {
+        self.connections()?.iter().map(|id| self.row(id)).collect()
     }
 
     fn row(&self, id: &ConnectionId) -> Result<Row, PersonError> {
@@ -482,7 +487,7 @@ impl<H: HostClient> Open<H> {
             return Err(PersonError::Damaged);
         }
         // Of a box that was opened without pins nobody knows how old it is.
-        let newest = self.pinned || self.own_devices.contains(id);
+        let newest = self.pinned || self.written.contains(id);
         let source = if newest { Source::Newest } else { Source::BackUp };
         let (party, address, deposit, kept) = Row::decode(record.value().as_item()).ok_or(PersonError::Damaged)?;
         let mut kept = Kept::load(&kept, chain, source, &mut rng)?;

@@ -78,7 +78,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// As [`Person::unlock`]; [`PersonError::Unlock`] with `Rejected` when the root was replaced: unlock the box anew.
     pub async fn refresh(self) -> Result<Self, PersonError> {
         let pins = self.pins();
-        let Open { owner, root, migrations, .. } = self.state;
+        let Open { owner, root, migrations, written, .. } = self.state;
         let bytes = header(owner.client(), *root.store()).await?;
         let bytes = wire::versioned_from_bytes(&bytes).map_or(bytes.as_slice(), |(_, header)| header);
         let header = Header::parse(bytes)?;
@@ -87,7 +87,8 @@ impl<H: HostClient> Person<Open<H>> {
             return Err(UnlockError::Rejected.into());
         }
         header.authenticate(&root)?;
-        let refreshed = Self { state: Open::load(owner, root, header, Some(&pins)).await? };
+        let open = Open::load(owner, root, header, Some(&pins)).await?;
+        let refreshed = Self { state: Open { written, ..open } };
         Ok(refreshed.with_migrations(migrations))
     }
 }

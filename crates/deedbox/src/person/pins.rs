@@ -13,6 +13,8 @@ pub struct Pins {
     pub(super) header: u64,
     pub(super) owner: Option<OwnerKey>,
     pub(super) heads: BTreeMap<DatasetId, Pin>,
+    /// Whether the box was no old copy when these were taken, as far as numbers that must not be used twice go.
+    pub(super) newest: bool,
 }
 
 impl Pins {
@@ -20,7 +22,7 @@ impl Pins {
     /// box it is. Without it a device that opens by its own key can't tell the person's box from one that the host made up.
     #[must_use]
     pub const fn of_owner(owner: OwnerKey) -> Self {
-        Self { header: 0, owner: Some(owner), heads: BTreeMap::new() }
+        Self { header: 0, owner: Some(owner), heads: BTreeMap::new(), newest: false }
     }
 
     /// The owner's key, for another device of the person's.
@@ -32,13 +34,15 @@ impl Pins {
     /// Deterministic CBOR, for the device to keep.
     ///
     /// ```cddl
-    /// pins = [1, header-version: uint, owner: [root-epoch: u32, key: b32] / null, [* [dataset: b16, seq: uint, head: b32]]]
+    /// pins = [1, header-version: uint, owner: [root-epoch: u32, key: b32] / null, [* [dataset: b16, seq: uint, head: b32]],
+    ///         newest: bool]
     /// ```
-    /// Datasets ascend by id, each once.
+    /// Datasets ascend by id, each once. Not `newest` are the pins of a box that was itself opened without any, as long as it has
+    /// connections that were not written since: it may be an old copy, so they go on as another device.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut writer = Writer::new();
-        writer.array(4).uint(1).uint(self.header);
+        writer.array(5).uint(1).uint(self.header);
         match &self.owner {
             Some(owner) => {
                 owner.epoch().encode(writer.array(2));
@@ -54,6 +58,7 @@ impl Pins {
             pin.seq().encode(&mut writer);
             pin.hash().encode(&mut writer);
         }
+        writer.bool(self.newest);
         writer.into_vec()
     }
 
@@ -61,7 +66,7 @@ impl Pins {
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let item = read(bytes, Order::Canonical, &Limits::new(512 << 10)).ok()?;
-        let [format, header, owner, heads] = item.as_array()?.exactly()?;
+        let [format, header, owner, heads, newest] = item.as_array()?.exactly()?;
         if format.as_u64() != Some(1) {
             return None;
         }
@@ -77,7 +82,8 @@ impl Pins {
         };
         let heads = heads.as_array()?.iter().map(head).collect::<Option<Vec<_>>>()?;
         let in_order = heads.is_sorted_by(|(one, _), (next, _)| one < next);
-        in_order.then(|| Some(Self { header: header.as_u64()?, owner, heads: heads.into_iter().collect() }))?
+        let (header, newest) = (header.as_u64()?, newest.as_bool()?);
+        in_order.then(|| Self { header, owner, heads: heads.into_iter().collect(), newest })
     }
 }
 
@@ -91,7 +97,7 @@ mod tests {
         let pin = |n| Pin::new(Seq::new(n).unwrap(), Digest::from_bytes([7; 32]));
         let heads = [(id(1), pin(3)), (id(2), pin(9))];
         let owner = OwnerKey::new(Epoch::FIRST, [5; 32]);
-        let all = Pins { header: 4, owner: Some(owner), heads: heads.into() };
+        let all = Pins { header: 4, owner: Some(owner), heads: heads.into(), newest: true };
         for pins in [Pins::default(), Pins::of_owner(owner), all.clone()] {
             let bytes = pins.to_bytes();
             assert_eq!(Pins::parse(&bytes), Some(pins));

@@ -8,7 +8,7 @@ use deedbox::{
         connect::{Arrival, EndReason, Renewal, Stage},
         model::{ConnectionId, Digest},
     },
-    person::{Person, Secret},
+    person::{Person, Pins, Secret},
     provider::Connected,
 };
 use pollster::block_on;
@@ -48,6 +48,45 @@ fn a_box_from_an_old_export_goes_on_as_another_device() {
         let came: Vec<_> =
             texts(&sides.council_collects().await.unwrap()).into_iter().map(|(_, arrival)| arrival).collect();
         assert_eq!(came, [Arrival::InOrder, Arrival::InOrder]);
+    });
+}
+
+/// Whatever a device does with an old copy before it writes, it does not become the newest state by that.
+#[test]
+fn an_old_copy_stays_one_when_it_is_refreshed_or_opened_by_its_own_pins() {
+    block_on(async {
+        for refreshed in [true, false] {
+            let mut sides = Sides::meet(host()).await;
+            sides.person_leaves("before").await.unwrap();
+            let mut old = Cursor::new(Vec::new());
+            sides.person.export(&mut old).await.unwrap();
+            old.set_position(0);
+            sides.person_leaves("after").await.unwrap();
+            assert_eq!(texts(&sides.council_collects().await.unwrap()).len(), 2);
+
+            let there = host();
+            let words = sides.keepsake.recovery_phrase.clone();
+            let phrase = Secret::RecoveryPhrase(&words);
+            let copy = Person::import_bundle(there.clone(), &mut old, &phrase).await.unwrap();
+            let pins = Pins::parse(&copy.pins().to_bytes()).unwrap();
+            sides.client = there.clone();
+            sides.person = if refreshed {
+                copy.refresh().await.unwrap()
+            } else {
+                let locked = Person::locate(there, sides.keepsake.store).await.unwrap();
+                locked.unlock(&phrase, Some(&pins)).await.unwrap()
+            };
+            sides.person.announce(&sides.id).await.unwrap();
+            sides.person_leaves("restored").await.unwrap();
+            let came = texts(&sides.council_collects().await.unwrap());
+            assert_eq!(came, [("restored".to_owned(), Arrival::InOrder)]);
+            // From then on it is.
+            let locked = Person::locate(sides.client.clone(), sides.keepsake.store).await.unwrap();
+            let pins = sides.person.pins();
+            sides.person = locked.unlock(&phrase, Some(&pins)).await.unwrap();
+            sides.person_leaves("and on").await.unwrap();
+            assert_eq!(texts(&sides.council_collects().await.unwrap()), [("and on".to_owned(), Arrival::InOrder)]);
+        }
     });
 }
 
