@@ -146,6 +146,12 @@ impl<'a> Draft<'a> {
         Ok(self.reseals.len())
     }
 
+    /// The dataset.
+    #[must_use]
+    pub const fn dataset(&self) -> &DatasetId {
+        self.replica.dataset()
+    }
+
     /// How many objects the change touches.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -164,11 +170,38 @@ impl<'a> Draft<'a> {
     /// [`SealError::NotAccepted`] when the state's freshness is unknown and was not accepted; [`SealError::NoKey`],
     /// [`SealError::Exhausted`].
     pub fn sign(self, keys: &EpochKeys, now: Timestamp, rng: &mut impl CryptoRng) -> Result<SignedPart, SealError> {
+        self.sign_from(None, keys, now, rng)
+    }
+
+    /// Signs as [`Draft::sign`] does, with a number above `floor`: for a state that the person took back to
+    /// ([`Replica::accept_rollback`]) while heads up to `floor` were signed. No number is then used for two states, and whoever saw
+    /// the newer one learns of it at once. A host takes such a head as a replacement, with everything that is in the dataset.
+    ///
+    /// # Errors
+    /// As [`Draft::sign`].
+    pub fn sign_above(
+        self,
+        floor: Seq,
+        keys: &EpochKeys,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<SignedPart, SealError> {
+        self.sign_from(Some(floor), keys, now, rng)
+    }
+
+    fn sign_from(
+        self,
+        floor: Option<Seq>,
+        keys: &EpochKeys,
+        now: Timestamp,
+        rng: &mut impl CryptoRng,
+    ) -> Result<SignedPart, SealError> {
         let (head, (store, dataset)) = (self.replica.head(), (*self.replica.store(), *self.replica.dataset()));
         if !self.replica.is_accepted() {
             return Err(SealError::NotAccepted);
         }
-        let seq = head.map_or(Some(Seq::FIRST), |head| head.seq().next()).ok_or(SealError::Exhausted)?;
+        let before = head.map(Head::seq).max(floor);
+        let seq = before.map_or(Some(Seq::FIRST), Seq::next).ok_or(SealError::Exhausted)?;
         let epoch = keys.current().ok_or(SealError::NoKey)?;
         let key = keys.key(epoch).ok_or(SealError::NoKey)?;
         let seed = keys.head_seed(epoch).ok_or(SealError::NoKey)?;

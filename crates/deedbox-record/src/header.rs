@@ -301,6 +301,19 @@ impl Header {
         Ok((self.succeed(new, slots, successions)?, dropped))
     }
 
+    /// This header under another version number. A host that came back with an older header takes the next number only: such
+    /// headers lead it from there to one above all that a device has seen.
+    ///
+    /// # Errors
+    /// [`UnlockError::HeaderTampered`]; [`UnlockError::Limit`] for 0.
+    pub fn numbered(&self, root: &Root, version: u64) -> Result<Self, UnlockError> {
+        self.authenticate(root)?;
+        if version == 0 {
+            return Err(UnlockError::Limit);
+        }
+        Self::write(root, version, self.slots.clone(), self.successions.clone())
+    }
+
     /// The header after this one, with these slots, if there are any and each has an id of its own.
     fn succeed(&self, root: &Root, slots: Vec<Slot>, successions: Vec<Succession>) -> Result<Self, UnlockError> {
         if slots.is_empty() || has_twins(&slots) {

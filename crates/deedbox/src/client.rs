@@ -144,6 +144,19 @@ impl<H: HostClient, S: Borrow<LocalSigner> + Sync> Access<H, S> {
         }
     }
 
+    /// The newest head of a dataset; `None` when the host has no such dataset.
+    #[cfg(feature = "person")]
+    pub(crate) async fn newest(&self, dataset: DatasetId, now: Timestamp) -> Result<Option<Vec<u8>>, HostError> {
+        match self.call(Method::Get, &format!("datasets/{dataset}/changes?limit=1"), &[], now).await {
+            Ok(reply) => {
+                let page = wire::PageBody::from_bytes(&reply.body).ok_or(HostError::Malformed)?;
+                Ok(page.heads.last().map(|head| head.to_vec()))
+            }
+            Err(HostError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The heads of a dataset after number `after`, oldest first.
     pub(crate) async fn heads(
         &self,

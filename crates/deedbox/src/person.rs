@@ -17,6 +17,7 @@ mod import;
 mod lock;
 mod pins;
 mod receipt;
+mod rollback;
 mod shelf;
 
 use std::{
@@ -33,11 +34,11 @@ use deedbox_cose::{LocalSigner, sha256};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_host::wire;
 use deedbox_model::{
-    BlobId, ConnectionId, DatasetId, Digest, Epoch, MailboxId, Name, ObjectId, StoreId, StoreName, Timestamp,
+    BlobId, ConnectionId, DatasetId, Digest, Epoch, MailboxId, Name, ObjectId, Seq, StoreId, StoreName, Timestamp,
 };
 use deedbox_record::{
-    AccountSecret, Dataset, Granularity, Header, HostShare, Keyring, Migrations, NewSlot, Passphrase, PassphraseCost,
-    Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
+    AccountSecret, Dataset, Draft, EpochKeys, Granularity, Header, HostShare, Keyring, Migrations, NewSlot, Passphrase,
+    PassphraseCost, Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
 };
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
@@ -53,6 +54,7 @@ pub use grant::{Granted, Shared};
 pub use import::Imported;
 pub use pins::Pins;
 pub use receipt::KeptReceipt;
+pub use rollback::{Loss, LostDataset, Restored, RolledBack};
 
 use crate::{
     client::{HostClient, Owner, commit_part, header},
@@ -60,9 +62,9 @@ use crate::{
     system,
 };
 use file::Leftovers;
-use shelf::Shelf;
+use shelf::{Older, Shelf};
 
-/// A person's box. `S` says whether it is [`Locked`] or [`Open`].
+/// A person's box. `S` says whether it is [`Locked`], [`Open`], or [`RolledBack`].
 pub struct Person<S> {
     state: S,
 }
@@ -143,7 +145,8 @@ impl<H: HostClient> Person<Locked<H>> {
     /// # Errors
     /// [`PersonError::Unlock`]: `Rejected` for a wrong secret; `HeaderTampered` or `UnknownOwner` when neither the owner of `pins`
     /// wrote the header nor one that they named for their successor. [`PersonError::Head`]: `Rollback` or `Fork` when the host gives an
-    /// older or another state than `pins` name. The box stays locked and can be tried again.
+    /// older or another state than `pins` name: see [`Person::restore_host`] and [`Person::rolled_back`]. The box stays locked and can
+    /// be tried again.
     pub async fn unlock(self, secret: &Secret<'_>, pins: Option<&Pins>) -> Result<Person<Open<H>>, PersonError> {
         let Locked { client, header } = self.state;
         if let Some(pins) = pins {
@@ -346,6 +349,8 @@ struct Change {
     entries: Vec<SaltedEntry>,
     /// Blobs that no record names any more.
     freed: BTreeSet<BlobId>,
+    /// Datasets that are replaced at the host, by a head above that number.
+    above: BTreeMap<DatasetId, Seq>,
 }
 
 /// Rules ready to decide, and what entries of the log call them by.
@@ -398,6 +403,7 @@ impl<H: HostClient> Open<H> {
             log: self.log.clone(),
             entries: Vec::new(),
             freed: BTreeSet::new(),
+            above: BTreeMap::new(),
         }
     }
 
@@ -432,7 +438,11 @@ impl<H: HostClient> Open<H> {
         }
         self.free_blobs(&mut change)?;
         let parts = self.sign(&change, now)?;
-        let mut body = wire::CommitBody::new(parts.iter().map(commit_part).collect());
+        let part = |part| match self.shelf(part).filter(|_| change.above.contains_key(part.dataset())) {
+            Some(shelf) => shelf.replaced(part),
+            None => commit_part(part),
+        };
+        let mut body = wire::CommitBody::new(parts.iter().map(part).collect());
         body.mail = change.mail.iter().map(|(mailbox, dedupe, body)| (*mailbox, *dedupe, body.as_slice())).collect();
         let root = change.keys.as_ref().and_then(|keys| keys.root.as_ref());
         body.header = root.map(|(_, header)| (self.header.version(), header.bytes()));
@@ -445,9 +455,17 @@ impl<H: HostClient> Open<H> {
         Ok(())
     }
 
+    fn shelf(&self, part: &SignedPart) -> Option<&Shelf> {
+        if *part.dataset() == DatasetId::META { Some(&self.meta) } else { self.shelves.get(part.dataset()) }
+    }
+
     /// Signs a head for every dataset that the change touches.
     fn sign(&self, change: &Change, now: Timestamp) -> Result<Vec<SignedPart>, PersonError> {
         let mut rng = system::rng();
+        let mut sign = |draft: Draft<'_>, keys: &EpochKeys| match change.above.get(draft.dataset()) {
+            Some(floor) => draft.sign_above(*floor, keys, now, &mut rng),
+            None => draft.sign(keys, now, &mut rng),
+        };
         let mut parts = Vec::new();
         let mut keyring = &self.keyring;
         if let Some(keys) = &change.keys {
@@ -457,7 +475,9 @@ impl<H: HostClient> Open<H> {
                 keys.epoch.as_ref().map_or((self.epoch, &self.share), |(epoch, share)| (*epoch, share));
             let mut draft = self.meta.replica.draft();
             draft.put_keyring(keyring)?;
-            parts.push(draft.sign(&root.meta_keys(share, epoch), now, &mut rng)?);
+            parts.push(sign(draft, &root.meta_keys(share, epoch))?);
+        } else if change.above.contains_key(&DatasetId::META) {
+            parts.push(sign(self.meta.replica.draft(), &self.root.meta_keys(&self.share, self.epoch))?);
         }
         let shelves = self.shelves.values().chain(&change.shelves);
         for shelf in shelves {
@@ -473,7 +493,8 @@ impl<H: HostClient> Open<H> {
             let reseal = change.reseal.get(&id).copied();
             // Every dataset on the keyring has a head from its first commit on: a host can't pretend that one was never
             // written. One with a new epoch has a head of that epoch at once: no former key can write the next.
-            if draft.is_empty() && shelf.replica.head().is_some() && reseal.is_none() {
+            let is_replaced = change.above.contains_key(&id);
+            if draft.is_empty() && shelf.replica.head().is_some() && reseal.is_none() && !is_replaced {
                 continue;
             }
             let (former, epoch) = (self.keyring.dataset(&id).map(Dataset::keys), keys.current());
@@ -483,7 +504,7 @@ impl<H: HostClient> Open<H> {
                 // The present keyring opens whatever is there, the coming one may not.
                 draft.reseal(reseal.unwrap_or(BATCH), epoch, former, |object| shelf.bytes(object))?;
             }
-            parts.push(draft.sign(keys, now, &mut rng)?);
+            parts.push(sign(draft, keys)?);
         }
         Ok(parts)
     }
@@ -522,8 +543,22 @@ impl<H: HostClient> Open<H> {
         Ok(())
     }
 
-    /// Loads and verifies everything.
+    /// Loads and verifies everything, and finishes what was interrupted.
     async fn load(owner: Owner<H>, root: Root, header: Header, pins: Option<&Pins>) -> Result<Self, PersonError> {
+        let mut open = Self::read(owner, root, header, pins, None).await?;
+        open.tidy(system::now()).await?;
+        Ok(open)
+    }
+
+    /// Reads and verifies everything, and writes nothing; older states than those of the pins only where there is `older` to
+    /// note them.
+    async fn read(
+        owner: Owner<H>,
+        root: Root,
+        header: Header,
+        pins: Option<&Pins>,
+        mut older: Option<&mut Vec<Older>>,
+    ) -> Result<Self, PersonError> {
         let now = system::now();
         let name = StoreName::from(*root.store());
         let pin = |id: DatasetId| pins.and_then(|pins| pins.heads.get(&id).copied());
@@ -533,27 +568,33 @@ impl<H: HostClient> Open<H> {
         let epoch = deedbox_record::peek(&keyring.body)?.epoch().ok_or(PersonError::Damaged)?;
         let share = HostShare::from_bytes(owner.share(epoch.get(), now).await?);
         let keys = root.meta_keys(&share, epoch);
-        let meta = Shelf::verified(name, DatasetId::META, pin(DatasetId::META), &keys, download)?;
+        let pinned = pin(DatasetId::META);
+        let meta = Shelf::verified(name, DatasetId::META, pinned, &keys, download, older.as_deref_mut())?;
         let keyring = meta.open(&ObjectId::KEYRING, &keys)?.ok_or(PersonError::Damaged)?;
         let keyring = Keyring::decode(keyring.payload())?;
         let mut shelves = BTreeMap::new();
         for dataset in keyring.datasets() {
-            let pin = pin(*dataset.id());
-            let download = Shelf::fetch(&owner, *dataset.id(), pin, now).await?;
-            let shelf = Shelf::verified(*dataset.store(), *dataset.id(), pin, dataset.keys(), download)?;
-            shelves.insert(*dataset.id(), shelf);
+            let (id, pin) = (*dataset.id(), pin(*dataset.id()));
+            let download = Shelf::fetch(&owner, id, pin, now).await?;
+            let older = older.as_deref_mut();
+            let shelf = Shelf::verified(*dataset.store(), id, pin, dataset.keys(), download, older)?;
+            shelves.insert(id, shelf);
         }
-        // What an erasure left to do when it was interrupted: each step is safe to repeat.
-        if let Some(former) = epoch.get().checked_sub(1).filter(|former| *former > 0) {
-            owner.drop_share(former, now).await?;
-        }
-        if root.epoch() != Epoch::FIRST {
-            owner.revoke_former(now).await?;
-        }
-        let mut open = Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)?;
-        let _ = open.purge_leftovers(now).await;
+        let open = Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)?;
         // Whoever knows the owner only knows of no state.
         Ok(Self { pinned: pins.is_some_and(|pins| pins.newest), ..open })
+    }
+
+    /// What an erasure left to do when it was interrupted: each step is safe to repeat.
+    async fn tidy(&mut self, now: Timestamp) -> Result<(), PersonError> {
+        if let Some(former) = self.epoch.get().checked_sub(1).filter(|former| *former > 0) {
+            self.owner.drop_share(former, now).await?;
+        }
+        if self.root.epoch() != Epoch::FIRST {
+            self.owner.revoke_former(now).await?;
+        }
+        let _ = self.purge_leftovers(now).await;
+        Ok(())
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one whole, put together in one place")]
@@ -709,7 +750,7 @@ macro_rules! opaque {
         }
     )*};
 }
-opaque!(Person, Locked, Open);
+opaque!(Person, Locked, Open, RolledBack);
 
 impl fmt::Debug for Keepsake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,6 +40,21 @@ fn each_slot_opens_with_its_own_secret_and_no_other() {
 }
 
 #[test]
+fn a_header_under_another_number_is_authentic_and_opens_alike() {
+    let header = two_phrases();
+    let id = *header.slots()[0].id();
+    for version in [1, 2, u64::MAX] {
+        let other = Header::parse(header.numbered(&root(), version).unwrap().bytes()).unwrap();
+        assert_eq!((other.version(), other.slots()), (version, header.slots()));
+        assert_eq!(code(other.unlock(&id, &Unlock::Phrase(&phrase(2)))), "ok");
+    }
+    assert_eq!(header.numbered(&root(), 1).unwrap(), header);
+    assert_eq!(header.numbered(&root(), 0), Err(UnlockError::Limit));
+    let stranger = Root::generate(*root().store(), &mut SeededRng::new(9));
+    assert_eq!(header.numbered(&stranger, 2), Err(UnlockError::HeaderTampered));
+}
+
+#[test]
 fn a_passphrase_needs_the_account_secret() {
     let account = AccountSecret::generate(&mut SeededRng::new(5));
     let (other, other_words) = (AccountSecret::from_bytes([0; 16]), Passphrase::new("another"));

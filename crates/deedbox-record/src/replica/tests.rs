@@ -289,6 +289,17 @@ fn each_lie_has_its_error() {
     let evidence = restored.accept_rollback(&[&host.heads[2]], &objects(host, 2), keys).unwrap();
     assert_eq!((evidence.before(), evidence.after().seq()), (writer.pin(), seq(3)));
     assert_eq!(restored.pin(), Some(evidence.after()));
+    // Numbers go on above what was seen, and the chain from what is left.
+    let mut draft = restored.draft();
+    draft.put(id(1), &record("after the loss")).unwrap();
+    let part = draft.sign_above(seq(5), keys, Timestamp::from_secs(0), &mut SeededRng::new(78)).unwrap();
+    assert_eq!((part.head().seq(), part.puts()[0].entry().seq()), (seq(6), seq(6)));
+    assert_eq!(part.head().follows(evidence.after()), Ok(Freshness::Pinned));
+    assert_eq!(part.head().follows(writer.pin().unwrap()), Err(HeadError::Fork { seq: seq(6) }));
+    let _ = restored.committed(part).unwrap();
+    // A floor that is passed already changes nothing.
+    let part = restored.draft().sign_above(seq(2), keys, Timestamp::from_secs(0), &mut SeededRng::new(79)).unwrap();
+    assert_eq!(part.head().seq(), seq(7));
 }
 
 #[test]

@@ -115,13 +115,28 @@ impl<H: HostClient> Access<H, LocalSigner> {
         self.call(Method::Put, &format!("aliases/{alias}"), &[], now).await.map(|_| ())
     }
 
-    /// Revokes every other capability that manages the store: there is one root, and one access key of it.
-    pub(crate) async fn revoke_former(&self, now: Timestamp) -> Result<(), HostError> {
+    async fn capabilities(&self, now: Timestamp) -> Result<Vec<Row>, HostError> {
         let reply = self.call(Method::Get, "capabilities", &[], now).await?;
         let limits = deedbox_cbor::Limits::new(wire::MAX_REPLY);
         let rows = deedbox_cbor::read(&reply.body, deedbox_cbor::Order::Canonical, &limits).ok();
         let rows = rows.and_then(|rows| rows.as_array()?.iter().map(Row::decode).collect::<Option<Vec<_>>>());
-        for row in rows.ok_or(HostError::Malformed)? {
+        rows.ok_or(HostError::Malformed)
+    }
+
+    /// Revokes every capability but the owner's and those known.
+    pub(crate) async fn revoke_unknown(&self, known: &[CapabilityId], now: Timestamp) -> Result<(), HostError> {
+        for row in self.capabilities(now).await? {
+            let id = row.capability.id;
+            if id != self.capability && row.state != State::Revoked && !known.contains(&id) {
+                self.revoke(id, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Revokes every other capability that manages the store: there is one root, and one access key of it.
+    pub(crate) async fn revoke_former(&self, now: Timestamp) -> Result<(), HostError> {
+        for row in self.capabilities(now).await? {
             let (id, is_owner) = (row.capability.id, row.capability.permits(Target::Store, Ops::MANAGE));
             if is_owner && id != self.capability && row.state != State::Revoked {
                 self.revoke(id, now).await?;

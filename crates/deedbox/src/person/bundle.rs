@@ -123,30 +123,10 @@ impl<H: HostClient> Person<Open<H>> {
         bundle: &mut (impl Read + Seek),
         secret: &Secret<'_>,
     ) -> Result<Self, PersonError> {
-        let now = system::now();
-        let start = bundle.stream_position().map_err(|error| BundleError::Io(error.kind()))?;
-        let mut reader = BundleReader::new();
-        let mut piece = vec![0; PIECE];
-        while let Some(bytes) = next(bundle, &mut piece)? {
-            reader.push(bytes)?;
-        }
-        let parsed = reader.finish()?;
-        let root = unlock(parsed.header(), secret)?;
-        let verified = parsed.verify(&root)?;
+        let (start, root, verified) = read(bundle, secret)?;
         let owner = Owner::new(client, &root);
-        settle(&owner, &root, &verified, now).await?;
-        if !verified.blobs().is_empty() {
-            bundle.seek(SeekFrom::Start(start)).map_err(|error| BundleError::Io(error.kind()))?;
-            let mut parts = verified.blob_parts();
-            while let Some(bytes) = next(bundle, &mut piece)? {
-                parts.push(bytes);
-                while let Some((part, is_last)) = parts.next()? {
-                    let (blob, now) = (*part.blob(), system::now());
-                    owner.blob_resume(blob, part.offset(), part.bytes(), is_last, now).await?;
-                }
-            }
-            parts.finish()?;
-        }
+        settle(&owner, &root, &verified, system::now()).await?;
+        send_blobs(&owner, bundle, start, &verified).await?;
         let mut commit = Vec::new();
         for (dataset, replica) in verified.datasets().iter().zip(verified.replicas()) {
             let seq = replica.head().ok_or(PersonError::Damaged)?.seq();
@@ -171,7 +151,7 @@ impl<H: HostClient> Person<Open<H>> {
 
 impl<H: HostClient> Open<H> {
     /// Records with files, in the order of the files' ids.
-    fn filed(&self) -> Result<Vec<(&Dataset, Record)>, PersonError> {
+    pub(super) fn filed(&self) -> Result<Vec<(&Dataset, Record)>, PersonError> {
         let mut filed = Vec::new();
         for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
             let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
@@ -181,6 +161,47 @@ impl<H: HostClient> Open<H> {
         filed.sort_by_key(|(_, record)| record.blobs().first().map(|reference| *reference.blob()));
         Ok(filed)
     }
+}
+
+/// Reads and verifies a bundle, and tells where it begins.
+pub(super) fn read(
+    bundle: &mut (impl Read + Seek),
+    secret: &Secret<'_>,
+) -> Result<(u64, Root, VerifiedBundle), PersonError> {
+    let start = bundle.stream_position().map_err(|error| BundleError::Io(error.kind()))?;
+    let mut reader = BundleReader::new();
+    let mut piece = vec![0; PIECE];
+    while let Some(bytes) = next(bundle, &mut piece)? {
+        reader.push(bytes)?;
+    }
+    let parsed = reader.finish()?;
+    let root = unlock(parsed.header(), secret)?;
+    let verified = parsed.verify(&root)?;
+    Ok((start, root, verified))
+}
+
+/// Sends the files of a bundle that begins at `start`, those that the host has not.
+pub(super) async fn send_blobs<H: HostClient>(
+    owner: &Owner<H>,
+    bundle: &mut (impl Read + Seek),
+    start: u64,
+    verified: &VerifiedBundle,
+) -> Result<(), PersonError> {
+    if verified.blobs().is_empty() {
+        return Ok(());
+    }
+    bundle.seek(SeekFrom::Start(start)).map_err(|error| BundleError::Io(error.kind()))?;
+    let mut piece = vec![0; PIECE];
+    let mut parts = verified.blob_parts();
+    while let Some(bytes) = next(bundle, &mut piece)? {
+        parts.push(bytes);
+        while let Some((part, is_last)) = parts.next()? {
+            let (blob, now) = (*part.blob(), system::now());
+            owner.blob_resume(blob, part.offset(), part.bytes(), is_last, now).await?;
+        }
+    }
+    parts.finish()?;
+    Ok(())
 }
 
 /// Makes the store at a host, with its share and names, or finds what an attempt before made. It holds nothing yet.

@@ -461,6 +461,20 @@ impl<H: HostClient> Open<H> {
         self.pinned || self.connections().is_ok_and(|ids| ids.iter().all(|id| self.written.contains(id)))
     }
 
+    /// Has a host let in whom the box's connections need, by what the box says, and nobody by one that ended.
+    pub(super) async fn admit_connections(&self, now: Timestamp) -> Result<Vec<CapabilityId>, PersonError> {
+        let mut known = Vec::new();
+        for row in self.rows()? {
+            known.push(row.deposit.capability);
+            if row.kept.stage() == Stage::Ended {
+                self.withdraw(&row, now).await?;
+            } else {
+                self.admit(&row, now).await?;
+            }
+        }
+        Ok(known)
+    }
+
     fn connections(&self) -> Result<Vec<ConnectionId>, PersonError> {
         let dataset = self.dataset(CONNECTIONS)?;
         let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;

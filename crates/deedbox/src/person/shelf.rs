@@ -1,16 +1,31 @@
 //! One dataset as the agent holds it: its verified state and the sealed objects under it.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use deedbox_model::{DatasetId, ObjectId, StoreName, Timestamp};
-use deedbox_record::{
-    ChangedObject, Dataset, EpochKeys, Freshness, Kind, Migrations, Opened, Pin, Record, Replica, SignedPart,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
+
+use deedbox_host::wire;
+use deedbox_model::{DatasetId, ObjectId, Seq, StoreName, Timestamp};
+use deedbox_record::{
+    ChangedObject, Dataset, Entry, EpochKeys, Freshness, Head, HeadError, Kind, Migrations, Opened, Pin, Record,
+    Replica, SignedPart,
+};
+use deedbox_store::{HeadHash, Mode};
 
 use crate::{
-    client::{Download, HostClient, Owner},
+    client::{Download, HostClient, Owner, commit_part},
     error::PersonError,
 };
+
+/// A dataset of which the host has an older or another state than the pinned one.
+pub(super) struct Older {
+    pub(super) dataset: DatasetId,
+    pub(super) pinned: Seq,
+    pub(super) held: Seq,
+    /// When the state that the host has was signed.
+    pub(super) time: Timestamp,
+}
 
 pub(super) struct Shelf {
     pub(super) replica: Replica,
@@ -47,13 +62,15 @@ impl Shelf {
         Ok(download)
     }
 
-    /// Verifies what was fetched against its signed head, and that against the pin.
+    /// Verifies what was fetched against its signed head, and that against the pin. With `older` an older or another state than
+    /// the pinned one is taken too, and noted there: for the person to accept.
     pub(super) fn verified(
         store: StoreName,
         dataset: DatasetId,
         pin: Option<Pin>,
         keys: &EpochKeys,
         download: Download,
+        older: Option<&mut Vec<Older>>,
     ) -> Result<Self, PersonError> {
         let mut replica = match pin {
             Some(pin) => Replica::pinned(store, dataset, pin),
@@ -65,10 +82,23 @@ impl Shelf {
             .iter()
             .map(|row| ChangedObject::Put { object: row.object, seq: row.seq, kind: row.kind, bytes: &row.body })
             .collect();
-        let applied = replica.resync(&heads, &rows, keys)?;
-        if applied.freshness() == Freshness::Unknown {
-            // No pin, or one that is older than the host keeps heads: whoever called accepts that.
-            replica.accept_unknown();
+        match (replica.resync(&heads, &rows, keys), older) {
+            (Err(HeadError::Rollback { .. } | HeadError::Fork { .. }), Some(older)) => {
+                let evidence = replica.accept_rollback(&heads, &rows, keys)?;
+                let time = replica.head().map(Head::time);
+                older.extend(evidence.before().zip(time).map(|(pinned, time)| Older {
+                    dataset,
+                    pinned: pinned.seq(),
+                    held: evidence.after().seq(),
+                    time,
+                }));
+            }
+            (applied, _) => {
+                if applied?.freshness() == Freshness::Unknown {
+                    // No pin, or one that is older than the host keeps heads: whoever called accepts that.
+                    replica.accept_unknown();
+                }
+            }
         }
         let head = download.heads.last().cloned().unwrap_or_default();
         let objects = download.rows.into_iter().map(|row| (row.object, row.body)).collect();
@@ -80,8 +110,29 @@ impl Shelf {
     }
 
     /// The sealed objects with their places, by id.
-    pub(super) fn sealed(&self) -> impl Iterator<Item = (&deedbox_record::Entry, &[u8])> {
+    pub(super) fn sealed(&self) -> impl Iterator<Item = (&Entry, &[u8])> {
         self.replica.entries().iter().filter_map(|entry| Some((entry, self.objects.get(entry.object())?.as_slice())))
+    }
+
+    /// All of it, to take the place of the head of that hash at a host.
+    pub(super) fn replacement(&self, expect: Option<HeadHash>) -> Result<wire::PartBody<'_>, PersonError> {
+        let seq = self.replica.head().ok_or(PersonError::Damaged)?.seq();
+        let mut part = wire::PartBody::new(*self.replica.dataset(), expect, seq, &self.head, Mode::Replace);
+        let object = |(entry, bytes): (&Entry, _)| wire::Object::new(*entry.object(), entry.seq(), entry.kind(), bytes);
+        part.puts.extend(self.sealed().map(object));
+        Ok(part)
+    }
+
+    /// A signed part as [`Shelf::replacement`]: with what it leaves as it is.
+    pub(super) fn replaced<'a>(&'a self, part: &'a SignedPart) -> wire::PartBody<'a> {
+        let mut body = commit_part(part);
+        (body.mode, body.removes) = (Mode::Replace, Vec::new());
+        let written: BTreeSet<&ObjectId> = part.puts().iter().map(|put| put.entry().object()).collect();
+        let stays = |entry: &Entry| !written.contains(entry.object()) && !part.removes().contains(entry.object());
+        for (entry, bytes) in self.sealed().filter(|(entry, _)| stays(entry)) {
+            body.puts.push(wire::Object::new(*entry.object(), entry.seq(), entry.kind(), bytes));
+        }
+        body
     }
 
     /// Bytes of ciphertext.

@@ -4,16 +4,20 @@ use std::io::Cursor;
 
 use deedbox::{
     PersonError,
+    exchange::Handover,
     parts::{
         connect::{Arrival, EndReason, Renewal, Stage},
         model::{ConnectionId, Digest},
     },
-    person::{Person, Pins, Secret},
+    person::{Person, Pins, Secret, Shared},
     provider::Connected,
 };
 use pollster::block_on;
 
-use super::sides::{Sides, contents, host, later, person_code, texts};
+use super::{
+    restorable::Restorable,
+    sides::{Sides, contents, host, later, person_code, texts},
+};
 
 #[test]
 fn a_box_from_an_old_export_goes_on_as_another_device() {
@@ -87,6 +91,37 @@ fn an_old_copy_stays_one_when_it_is_refreshed_or_opened_by_its_own_pins() {
             sides.person_leaves("and on").await.unwrap();
             assert_eq!(texts(&sides.council_collects().await.unwrap()), [("and on".to_owned(), Arrival::InOrder)]);
         }
+    });
+}
+
+#[test]
+fn a_restored_host_lets_in_again_whom_the_box_does_and_nobody_else() {
+    block_on(async {
+        let host = Restorable::new();
+        let mut sides = Sides::meet(host.clone()).await;
+        sides.person.import(br#"{"person": {"name": "Maren"}}"#, "myself").await.unwrap();
+        let whole = Shared::Dataset { title: "person", write: false };
+        let (taken_back, before) = sides.person.grant(&sides.channel, whole, later()).await.unwrap();
+        let back_up = host.back_up();
+        sides.person.revoke(&taken_back).await.unwrap();
+        let (_, after) = sides.person.grant(&sides.channel, whole, later()).await.unwrap();
+        sides.person_leaves("in between").await.unwrap();
+        host.restore(&back_up);
+        let read = async |handover: &Handover| {
+            let reader = sides.provider.reader(sides.channel.agreement(), handover, host.clone());
+            reader.unwrap().read().await.map_or_else(|error| error.code(), |records| records.len().to_string())
+        };
+        // As the back-up had it.
+        assert_eq!([read(&before).await, read(&after).await], ["1", "Host.Unauthenticated"]);
+        sides.person.restore_host().await.unwrap();
+        assert_eq!([read(&before).await, read(&after).await], ["Host.Revoked", "1"]);
+        sides.council_leaves("still here").await.unwrap();
+        assert_eq!(texts(&sides.person_collects().await.unwrap()), [("still here".to_owned(), Arrival::InOrder)]);
+        // What lay in the mailbox is gone, and the next message says so.
+        sides.person_leaves("and on").await.unwrap();
+        let came = texts(&sides.council_collects().await.unwrap());
+        assert_eq!(came.len(), 1);
+        assert!(matches!(came[0].1, Arrival::Gap { .. }), "{:?}", came[0].1);
     });
 }
 
