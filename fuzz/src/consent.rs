@@ -63,8 +63,8 @@ pub fn consent_request(data: &[u8]) {
     assert!(matches!(empty.decide(&ask, &host(1_500)), Decision::Denial(_)));
 }
 
-/// The compiled evaluator decides as the reference does, before and after changes; its filter gives what is released, its
-/// explanation the same outcome.
+/// The compiled evaluator decides as the reference does, before and after changes; its filter and its answer
+/// on one field give what is released, its explanation the same outcome.
 pub fn consent_index(data: &[u8]) {
     let mut draw = Draw::new(data);
     let mut evaluator = draw.policy().compile().unwrap();
@@ -83,6 +83,7 @@ pub fn consent_index(data: &[u8]) {
                 decision.for_person().refusal.is_none() && decision.withheld().is_empty()
             );
             assert_eq!(evaluator.explain(&ask, field, &host).outcome.is_ok(), fields.contains(field));
+            assert_eq!(evaluator.permits(&ask, field, &host), fields.contains(field));
         }
         let change = draw.change(evaluator.policy(), &format!("x{number}"));
         if let Ok(changed) = evaluator.with(change) {

@@ -86,6 +86,16 @@ impl Evaluator {
         self.index.filter(ask, host, out);
     }
 
+    /// Whether `field` would be released if it were asked for, for some record at least: for a gate that one field passes at a
+    /// time. Whoever wants several asks once, with [`Evaluator::filter`]; whoever releases needs the duties of
+    /// [`Evaluator::decide`].
+    ///
+    /// What the request says of fields is not looked at. Nothing is allocated.
+    #[must_use]
+    pub fn permits(&self, ask: &Ask, field: &Name, host: &HostFacts) -> bool {
+        self.index.permits(ask, field, host)
+    }
+
     /// Says of one field what a decision says, and how it came to that: for the person.
     #[must_use]
     pub fn explain(&self, ask: &Ask, field: &Name, host: &HostFacts) -> Explanation {

@@ -48,6 +48,10 @@ proptest! {
                 Decision::Permit(permit) => prop_assert!(permit.fields().eq(fields.iter())),
                 Decision::Denial(_) => prop_assert!(fields.is_empty()),
             }
+            for field in policy.vocabulary().fields().keys() {
+                prop_assert_eq!(evaluator.permits(&ask, field, &host), fields.contains(field), "{}", field);
+            }
+            prop_assert!(!evaluator.permits(&ask, &name("shoe_size"), &host));
         }
     }
 

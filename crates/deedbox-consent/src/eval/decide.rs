@@ -12,7 +12,7 @@ use super::{
     EMERGENCY_SECS,
     block::PermitRow,
     index::Index,
-    question::{Axis as _, ByField, Question},
+    question::{Axis as _, ByField, One, Question},
 };
 use crate::{
     Ask, AskedFields, Decision, Denial, Explanation, FieldSet, HostFacts, MandateStatus, PermissionStatus, Rank,
@@ -91,6 +91,15 @@ impl Index {
         if question.changes() {
             question.drop_foreign(bits);
         }
+    }
+
+    /// Whether one field would be released if it were asked for.
+    pub(crate) fn permits(&self, ask: &Ask, field: &Name, host: &HostFacts) -> bool {
+        let Ok((question, axis)) = Question::read(self, ask, host) else { return false };
+        let Some(field) = self.words.fields().number(field) else { return false };
+        let (mut closed, mut is_open) = (false, false);
+        question.walk_all(&One { field, axis }, question.now, &mut closed, |_, _, _, closed| is_open |= !closed);
+        is_open && !question.is_foreign(field)
     }
 
     /// Says of one field what [`Index::decide`] says, and how it came to that.

@@ -36,7 +36,33 @@ pub(crate) struct Question<'a> {
     pub(super) now: u64,
 }
 
-/// What the walk collects: fields for one purpose, or purposes for one field.
+/// What is prohibited so far on a walk: a set, or whether the one field asked for is.
+pub(super) trait Closed {
+    fn clear(&mut self);
+    fn add_part(&mut self, part: Part<'_>);
+}
+
+impl Closed for Bits {
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+
+    fn add_part(&mut self, part: Part<'_>) {
+        Self::add_part(self, part);
+    }
+}
+
+impl Closed for bool {
+    fn clear(&mut self) {
+        *self = false;
+    }
+
+    fn add_part(&mut self, _: Part<'_>) {
+        *self = true;
+    }
+}
+
+/// What the walk collects: fields for one purpose, purposes for one field, or that field for that purpose.
 pub(super) trait Axis<'a> {
     /// Whether some permission of a block may open anything.
     fn opens(&self, _: &Block) -> bool {
@@ -64,6 +90,30 @@ pub(super) struct ByPurpose<'a> {
     pub(super) field: usize,
     pub(super) purposes: &'a Dag,
     pub(super) every: &'a Bits,
+}
+
+/// One field for one purpose: whatever a rule opens or closes is that.
+pub(super) struct One<'a> {
+    pub(super) field: usize,
+    pub(super) axis: ByField<'a>,
+}
+
+impl<'a> Axis<'a> for One<'a> {
+    fn opens(&self, block: &Block) -> bool {
+        block.permitted.has(self.field)
+    }
+
+    fn closes(&self, block: &Block) -> bool {
+        block.denied.has(self.field)
+    }
+
+    fn opened(&self, block: &'a Block, row: &'a PermitRow, grounds: u16) -> Option<Part<'a>> {
+        self.axis.opened(block, row, grounds).filter(|part| part.has(self.field))
+    }
+
+    fn closed(&self, block: &'a Block, row: &'a DenyRow) -> Option<Part<'a>> {
+        self.axis.closed(block, row).filter(|part| part.has(self.field))
+    }
 }
 
 impl<'a> Axis<'a> for ByField<'a> {
@@ -165,12 +215,12 @@ impl<'a> Question<'a> {
     ///
     /// `closed` becomes what is prohibited so far; `hit` is told of each permission that is left, what it opens, and
     /// `closed`. Returns the next record time at which something may differ.
-    pub(super) fn walk<A: Axis<'a>>(
+    pub(super) fn walk<A: Axis<'a>, C: Closed>(
         &self,
         axis: &A,
         (now, record): (u64, u64),
-        closed: &mut Bits,
-        mut hit: impl FnMut(&'a PermitRow, Part<'a>, &Bits),
+        closed: &mut C,
+        mut hit: impl FnMut(&'a PermitRow, Part<'a>, &C),
     ) -> Option<u64> {
         let mut edge = None;
         closed.clear();
@@ -200,12 +250,12 @@ impl<'a> Question<'a> {
     }
 
     /// Walks once for each stretch of record times in which all records fare alike; `hit` is told its start too.
-    pub(super) fn walk_all<A: Axis<'a>>(
+    pub(super) fn walk_all<A: Axis<'a>, C: Closed>(
         &self,
         axis: &A,
         now: u64,
-        closed: &mut Bits,
-        mut hit: impl FnMut(u64, &'a PermitRow, Part<'a>, &Bits),
+        closed: &mut C,
+        mut hit: impl FnMut(u64, &'a PermitRow, Part<'a>, &C),
     ) {
         let mut next = Some(0);
         while let Some(record) = next {

@@ -58,9 +58,16 @@ fn main() -> ExitCode {
         }
     };
     let by_field = (requests.len() * Size::FULL.fields) as f64;
+    let single: Vec<(Ask, Name, HostFacts)> =
+        cases.iter().map(|case| (case.ask.clone(), case.field.clone(), case.host.clone())).collect();
     let named: Vec<(Ask, HostFacts)> = cases.iter().map(|case| (one(case), case.host.clone())).collect();
     let mut decide = || named.iter().for_each(|(ask, host)| drop(black_box(evaluator.decide(black_box(ask), host))));
     let each = cases.len() as f64;
+    let mut permits = || {
+        for case in &single {
+            black_box(evaluator.permits(black_box(&case.0), &case.1, &case.2));
+        }
+    };
 
     let cedars: Vec<(Vec<PolicySet>, Request)> =
         cases.iter().map(|case| (case.sets.clone(), case.request.clone())).collect();
@@ -97,12 +104,16 @@ fn main() -> ExitCode {
     };
     let ratio = compare(&mut ask_cedar, each, &mut filter, by_field);
     line("Cedar, one field / filter, per field", ratio, Some(1_000.0));
+    let ratio = compare(&mut ask_cedar, each, &mut permits, each);
+    line("Cedar, one field / permits, that field alone", ratio, None);
     let ratio = compare(&mut ask_cedar, each, &mut decide, each);
     line("Cedar, one field / decide on that field alone, with reasons", ratio, None);
     let ratio = compare(&mut ask_cedar, each, &mut filter, requests.len() as f64);
     line("Cedar, one field / filter of all 4,500", ratio, None);
     let ratio = compare(&mut ask_rego, each, &mut filter, by_field);
     line("regorus, one field / filter, per field", ratio, Some(300.0));
+    let ratio = compare(&mut ask_rego, each, &mut permits, each);
+    line("regorus, one field / permits, that field alone", ratio, Some(300.0));
     let ratio = compare(&mut ask_rego, each, &mut decide, each);
     line("regorus, one field / decide on that field alone", ratio, None);
     let ratio = compare(&mut ask_rego, each, &mut filter, requests.len() as f64);
@@ -187,6 +198,7 @@ fn check(evaluator: &Evaluator, entities: &Entities, cases: &mut [Case]) {
     for case in cases {
         let decision = evaluator.decide(&one(case), &case.host);
         assert_eq!(matches!(&decision, Decision::Permit(permit) if permit.has(&case.field)), case.expected);
+        assert_eq!(evaluator.permits(&case.ask, &case.field, &case.host), case.expected);
         let allows = |set: &PolicySet| {
             Authorizer::new().is_authorized(&case.request, set, entities).decision() == CedarDecision::Allow
         };
@@ -204,22 +216,25 @@ fn check(evaluator: &Evaluator, entities: &Entities, cases: &mut [Case]) {
     }
 }
 
-/// The median over paired rounds of the time of `theirs` by that of `ours`, each per piece.
+/// The median over paired rounds of the time of `theirs` by that of `ours`, each per piece. Ours is repeated until it takes about
+/// as long as theirs: else whatever interrupts would fall on one of both only.
 #[expect(clippy::disallowed_methods, reason = "this program measures")]
 fn compare(theirs: &mut dyn FnMut(), pieces: f64, ours: &mut dyn FnMut(), ours_pieces: f64) -> f64 {
-    let time = |work: &mut dyn FnMut()| {
+    let time = |work: &mut dyn FnMut(), times: u32| {
         let start = Instant::now();
-        work();
-        start.elapsed().as_secs_f64()
+        (0..times).for_each(|_| work());
+        start.elapsed().as_secs_f64() / f64::from(times)
     };
+    let quickest = |work: &mut dyn FnMut()| (0..5).map(|_| time(work, 1)).fold(f64::INFINITY, f64::min);
+    let times = (quickest(theirs) / quickest(ours)).clamp(1.0, 10_000.0) as u32;
     let mut ratios: Vec<f64> = (0..ROUNDS)
         .map(|round| {
             let (them, us) = if round % 2 == 0 {
-                let them = time(theirs);
-                (them, time(ours))
+                let them = time(theirs, 1);
+                (them, time(ours, times))
             } else {
-                let us = time(ours);
-                (time(theirs), us)
+                let us = time(ours, times);
+                (time(theirs, 1), us)
             };
             (them / pieces) / (us / ours_pieces)
         })
