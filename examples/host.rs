@@ -5,8 +5,8 @@
 //! outside comes through a proxy that ends TLS; `--origin` is then the address that clients use. `--metrics` serves
 //! counts for Prometheus under `/metrics` at an address of its own. Without `--closed` anybody may make a box.
 //!
-//! `--postgres URL --shares URL` keeps the stores in one PostgreSQL database and the shares in another instead; with `--data DIR`
-//! and `--move` besides, every store under DIR is moved there, and nothing is served.
+//! `--postgres URL --shares URL` keeps the stores in one PostgreSQL database and the shares in another instead, over TLS with
+//! `--postgres-ca FILE`: certificates of the authorities, PEM, that vouch for the servers by name. With `--data DIR` and `--move` besides, every store under DIR is moved there, and nothing is served.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that says what it does")]
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
@@ -15,7 +15,7 @@ use deedbox::{
     host::{
         Admission, Config, Host, HostError, Meters, PostgresOptions, PostgresStorage, ServeLimits, SqliteStorage,
         Storage, move_store,
-        postgres::{self, NoTls},
+        postgres::{self, NoTls, Tls},
         router, system_clock,
     },
     parts::model::Timestamp,
@@ -27,6 +27,7 @@ struct Options {
     data: Option<PathBuf>,
     postgres: Option<postgres::Config>,
     shares: Option<postgres::Config>,
+    authorities: Option<PathBuf>,
     moves: bool,
     metrics: Option<SocketAddr>,
     admission: Admission,
@@ -34,9 +35,9 @@ struct Options {
 
 fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 8480));
-    let (origin, data, postgres, shares, metrics) = (None, None, None, None, None);
+    let (origin, data, postgres, shares, authorities, metrics) = (None, None, None, None, None, None);
     let admission = Admission::Open;
-    let mut options = Options { listen, origin, data, postgres, shares, moves: false, metrics, admission };
+    let mut options = Options { listen, origin, data, postgres, shares, authorities, moves: false, metrics, admission };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} wants a value"));
         match word.as_str() {
@@ -45,6 +46,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
             "--data" => options.data = Some(value()?.into()),
             "--postgres" => options.postgres = Some(database(&value()?)?),
             "--shares" => options.shares = Some(database(&value()?)?),
+            "--postgres-ca" => options.authorities = Some(value()?.into()),
             "--metrics" => {
                 options.metrics = Some(value()?.parse().map_err(|_| "--metrics wants an address and a port")?);
             }
@@ -55,6 +57,9 @@ fn options(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
     }
     if options.postgres.is_some() != options.shares.is_some() {
         return Err("--postgres and --shares go together: two databases".to_owned());
+    }
+    if options.authorities.is_some() && options.postgres.is_none() {
+        return Err("--postgres-ca goes with --postgres".to_owned());
     }
     if options.moves && (options.postgres.is_none() || options.data.is_none()) {
         return Err("--move wants --data, --postgres and --shares".to_owned());
@@ -67,10 +72,14 @@ fn database(url: &str) -> Result<postgres::Config, String> {
     url.parse().map_err(|_| "a database is postgresql://user:password@server/name".to_owned())
 }
 
-/// The two databases. Without TLS: for a server on this machine or behind a tunnel; a service passes its own connector.
+/// The two databases; without authorities for a server on this machine or behind a tunnel.
 async fn databases(options: &mut Options) -> Result<Option<PostgresStorage>, Box<dyn std::error::Error>> {
     let (Some(stores), Some(shares)) = (options.postgres.take(), options.shares.take()) else { return Ok(None) };
-    Ok(Some(PostgresStorage::open(PostgresOptions::new(stores, shares), NoTls).await?))
+    let databases = PostgresOptions::new(stores, shares);
+    Ok(Some(match &options.authorities {
+        Some(file) => PostgresStorage::open_tls(databases, Tls::trusting(&std::fs::read(file)?)?).await?,
+        None => PostgresStorage::open(databases, NoTls).await?,
+    }))
 }
 
 /// Every store from files to databases, one after the other; made again it goes on where it was interrupted.
@@ -391,6 +400,7 @@ mod tests {
             vec!["--postgres", "postgresql://server/stores"],
             vec!["--postgres", "no url", "--shares", "postgresql://server/shares"],
             vec!["--move", "--data", "folder"],
+            vec!["--postgres-ca", "ca.pem"],
         ] {
             assert!(options(words.into_iter().map(str::to_owned)).is_err());
         }

@@ -75,7 +75,7 @@
 //!
 //! # Features
 //!
-//! `sqlite` (default): the SQLite backend, compiled in. `postgres`: the PostgreSQL backend. `conformance`: the kit that every backend runs, ours and others'.
+//! `sqlite` (default): the SQLite backend, compiled in. `postgres`: the PostgreSQL backend, `postgres-tls`: TLS to it. `conformance`: the kit that every backend runs, ours and others'.
 //!
 //! The file layout and the rules are specified in `docs/format/store.md`.
 

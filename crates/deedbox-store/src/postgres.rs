@@ -22,12 +22,19 @@ use crate::types::{
     BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, MeterRow, NewStore, Page, Purge,
     Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
 };
+#[cfg(feature = "postgres-tls")]
+pub use tls::{Encrypted, Tls, ToServer};
+#[cfg(feature = "postgres-tls")]
+pub use tokio_rustls::rustls;
+
 use connect::{Attempt, Conn, Database, Ended, Fail, Outcome};
 use write::Place;
 
 mod connect;
 mod read;
 mod schema;
+#[cfg(feature = "postgres-tls")]
+mod tls;
 mod transfer;
 mod write;
 
@@ -117,9 +124,22 @@ impl Drop for Runtime {
 }
 
 impl PostgresStorage {
-    /// Connects, makes missing tables, and brings older ones to this version. `tls` makes encrypted connections where the
-    /// configurations ask for them ([`Config::ssl_mode`]): a connector of your choice, or [`NoTls`] for a server on this
-    /// machine or behind a tunnel.
+    /// As [`PostgresStorage::open`], over TLS and nothing else, whatever the configurations' `sslmode` says: to servers whose
+    /// certificate and name `tls` verifies.
+    ///
+    /// # Errors
+    /// As [`PostgresStorage::open`]; `Backend` too when the server is another one, or has no TLS.
+    #[cfg(feature = "postgres-tls")]
+    pub async fn open_tls(mut options: PostgresOptions, tls: Tls) -> Result<Self, StorageError> {
+        for config in options.stores.iter_mut().chain([&mut options.shares]) {
+            config.ssl_mode(tokio_postgres::config::SslMode::Require);
+        }
+        Self::open(options, tls).await
+    }
+
+    /// Connects, makes missing tables, and brings older ones to this version. [`NoTls`] is for a server on this machine or
+    /// behind a tunnel, `PostgresStorage::open_tls` (feature `postgres-tls`) for every other; a connector of your own encrypts
+    /// where the configurations ask for it ([`Config::ssl_mode`]), which by default they do not insist on.
     ///
     /// # Errors
     /// `Invalid` when the shares have no database of their own or there is none for the stores, `Corrupt` when a database was

@@ -13,6 +13,7 @@ use deedbox_store::{
 use proptest::prelude::*;
 
 #[path = "postgres/cluster.rs"]
+#[expect(dead_code, reason = "what the test of TLS needs of it")]
 mod cluster;
 #[path = "postgres/server.rs"]
 mod server;

@@ -29,6 +29,8 @@ pub(crate) struct Cluster {
     /// Whether a small device is mounted.
     small: bool,
     turn: AtomicU32,
+    /// More of the server's settings.
+    settings: String,
 }
 
 impl Cluster {
@@ -43,7 +45,14 @@ impl Cluster {
         if root {
             assert!(run("chown", &["postgres", text(folder.path())]));
         }
-        let mut cluster = Self { bin: bin.into(), folder, root, small: false, turn: AtomicU32::new(0) };
+        let mut cluster = Self {
+            bin: bin.into(),
+            folder,
+            root,
+            small: false,
+            turn: AtomicU32::new(0),
+            settings: "-c listen_addresses=".to_owned(),
+        };
         let data = cluster.data();
         let words = ["-D", text(&data), "-U", "deedbox", "-A", "trust", "--no-sync", "--no-instructions"];
         assert!(cluster.program("initdb", &words), "initdb");
@@ -99,7 +108,8 @@ impl Cluster {
     pub(crate) fn start(&self) {
         let (data, log) = (self.data(), self.folder.path().join("log"));
         let options = format!(
-            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=200 -c deadlock_timeout=200ms",
+            "{} -c unix_socket_directories={} -c max_connections=200 -c deadlock_timeout=200ms",
+            self.settings,
             self.folder.path().display()
         );
         // what a killed server left behind dies a little later
@@ -110,6 +120,19 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(100));
         }
         panic!("the server does not start: {}", std::fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    /// Starts anew, with a port on loopback and whatever else.
+    pub(crate) fn listen(&mut self, port: u16, more: &str) {
+        self.stop();
+        self.settings = format!("-c listen_addresses=127.0.0.1 -c port={port} {more}");
+        self.start();
+    }
+
+    /// A file that the server alone may read.
+    pub(crate) fn guard(&self, file: &Path) {
+        assert!(!self.root || run("chown", &["postgres", text(file)]));
+        assert!(run("chmod", &["600", text(file)]));
     }
 
     /// Stops as a crash does: without a checkpoint.
@@ -210,7 +233,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn run(program: &str, words: &[&str]) -> bool {
+pub(crate) fn run(program: &str, words: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
