@@ -12,10 +12,11 @@ use deedbox::{
     host::{Admission, Config, Host, MemoryStorage, Storage, router, system_clock},
     parts::{
         connect::{Invitation, Link, Offer, Wish},
+        consent::{Action, Ask, Basis, PartyKind, Permission, Regime, Selector, Sensitivity, To, Vocabulary},
         model::{Digest, Name, Timestamp},
         store::Purge,
     },
-    person::{Channel, Open, Person, Secret, Shared},
+    person::{Channel, Open, Person, Secret, Shared, category_of},
     provider::{Provider, Session},
 };
 
@@ -70,14 +71,30 @@ fn later() -> Timestamp {
     system_clock().saturating_add_secs(3_600)
 }
 
+/// The clinic may read the dataset `health` for care.
+fn permission() -> Result<Permission, Box<dyn Error>> {
+    let name = Name::parse;
+    Ok(Permission::new(name("clinic")?, To::Party(name("clinic")?), name("care")?, Basis::CONTRACT)
+        .actions(Action::Read)
+        .fields(Selector::of([category_of("health")?]))
+        .between(Timestamp::from_secs(0), later())
+        .retention(60))
+}
+
 async fn story((operator_a, host_a): (Operator, HttpHost), host_b: HttpHost) -> Result<(), Box<dyn Error>> {
     let (mut person, keepsake) = Person::create(host_a.clone(), "a passphrase").await?;
     person.import(DOCUMENT, "myself").await?;
+    let words = Vocabulary::builder("rules", 1, Regime::EU).purpose("care", &[]).party("clinic", PartyKind::PUBLIC);
+    person.adopt(words, |_| Sensitivity::ORDINARY).await?;
     let clinic = Provider::generate("https://clinic.example")?;
     let (mut channel, mut session) = connect(&mut person, &clinic, "clinic").await?;
     let health = Shared::Dataset { title: "health", write: false };
-    let (grant, handover) = person.grant(&channel, health, later()).await?;
-    let handover = session.granted(&channel.hand_over(&handover)?)?;
+    person.apply(permission()?).await?;
+    let ask = Ask::read_all(Name::parse("care")?, Basis::CONTRACT);
+    let granted = person.grant(&channel, health, &ask, later()).await?;
+    let [(grant, handover)] = &granted.handovers[..] else { return Err("the rules permit it".into()) };
+    let grant = *grant;
+    let handover = session.granted(&channel.hand_over(handover)?)?;
     let mut reader = clinic.reader(session.agreement(), &handover, host_a.clone())?;
     let read = reader.read().await?;
     println!(

@@ -129,6 +129,34 @@ pub(crate) fn impact(policy: &Policy, (before, after): (&Index, &Index), change:
     impact
 }
 
+/// What separates `after` from `before`, whose vocabularies may differ: by name.
+pub(crate) fn between(before: &Index, after: &Index, at: At) -> Impact {
+    let parties: BTreeSet<&Name> =
+        [before, after].into_iter().flat_map(|index| index.words().parties().iter()).collect();
+    let rows = |index, party| what_can_see(index, party, at).into_iter().collect::<BTreeSet<Access>>();
+    let mut impact = Impact::default();
+    for party in &parties {
+        let (had, has) = (rows(before, party), rows(after, party));
+        let kept: BTreeSet<&Name> = has.iter().map(|access| &access.field).collect();
+        let erase: BTreeSet<Name> =
+            had.iter().map(|access| &access.field).filter(|field| !kept.contains(field)).cloned().collect();
+        if !erase.is_empty() {
+            impact.erase.insert((*party).clone(), erase);
+        }
+        impact.lost.extend(had.difference(&has).cloned());
+        impact.gained.extend(has.difference(&had).cloned());
+    }
+    let rotate: BTreeSet<Name> = impact.rotate().into_iter().cloned().collect();
+    for party in parties.into_iter().filter(|_| !rotate.is_empty()) {
+        let has = rows(after, party).into_iter().map(|access| access.field);
+        let kept: BTreeSet<Name> = has.filter(|field| rotate.contains(field)).collect();
+        if !kept.is_empty() {
+            impact.regrant.insert(party.clone(), kept);
+        }
+    }
+    impact
+}
+
 /// The purposes for which a change can matter.
 fn touched(policy: &Policy, change: &Change) -> Bits {
     let dag = policy.vocabulary.words().purposes();

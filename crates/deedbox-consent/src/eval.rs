@@ -124,6 +124,13 @@ impl Evaluator {
         Ok(analyse::impact(&self.policy, (&self.index, &after.index), &change, at))
     }
 
+    /// What it would take away and give to decide by `after` instead, whose vocabulary may be another. Dearer than
+    /// [`Evaluator::impact`], which knows what a change touches.
+    #[must_use]
+    pub fn impact_of(&self, after: &Self, at: At) -> Impact {
+        analyse::between(&self.index, &after.index, at)
+    }
+
     /// An evaluator with `change` made by the person.
     ///
     /// # Errors

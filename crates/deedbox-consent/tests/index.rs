@@ -144,6 +144,10 @@ proptest! {
             prop_assert_eq!(flat(&impact.regrant), regrant);
             let told = before.symmetric_difference(&after).map(|[party, ..]| party);
             prop_assert_eq!(impact.tell(), told.collect());
+            let between = evaluator.impact_of(&changed.compile().unwrap(), when);
+            prop_assert_eq!(triples(&between.lost), triples(&impact.lost));
+            prop_assert_eq!(triples(&between.gained), triples(&impact.gained));
+            prop_assert_eq!((&between.erase, &between.regrant), (&impact.erase, &impact.regrant));
         }
     }
 }

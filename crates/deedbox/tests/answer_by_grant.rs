@@ -15,9 +15,9 @@ use deedbox::{
             Action, Ask, Basis, Bounds, Change, PartyKind, Permission, Reason, Regime, Selector, Sensitivity, To,
             Vocabulary,
         },
-        model::{Name, Timestamp},
+        model::{FieldPath, Name, Timestamp},
     },
-    person::{Open, Person},
+    person::{Open, Person, Shared, category_of},
     provider::{Provider, Session},
 };
 use meet::connect;
@@ -179,5 +179,49 @@ fn what_is_counted_or_bounded_is_not_granted() {
         let record = session.ask(&ask(&["me.name"])).unwrap();
         let answered = person.answer(&mut channel, &record).await.unwrap();
         assert_eq!(session.answer(&answered.reply).unwrap().values.len(), 1);
+    });
+}
+
+#[test]
+fn what_the_person_grants_unasked_the_rules_must_permit_too() {
+    block_on(async {
+        let (mut person, host) = filled().await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let (channel, session) = connect(&mut person, &clinic, "clinic").await;
+        let [ward, diagnosis] = ["health.ward", "health.diagnosis"].map(|path| FieldPath::parse(path).unwrap());
+        let (one, both) = ([ward.clone()], [ward, diagnosis]);
+        let (one, both) = (Shared::Fields(&one), Shared::Fields(&both));
+        let whole = |write| Shared::Dataset { title: "health", write };
+        let care = ask(&[]);
+
+        // No permission: nothing is granted, and the log says that it was tried.
+        let log = person.log().len();
+        let refused = person.grant(&channel, one, &care, in_secs(3_600)).await.unwrap();
+        assert_eq!(refused.decision.withheld()[&name("health.ward")], Reason::NoPermission);
+        assert!(refused.handovers.is_empty() && person.grants().unwrap().is_empty());
+        assert_eq!((person.log().len(), refused.entry), (log + 1, log));
+
+        // One field: it for as long, not with its neighbour, not for another purpose or on another basis.
+        person.apply(permission("ward", &["health.ward"], 500)).await.unwrap();
+        let granted = person.grant(&channel, one, &care, in_secs(3_600)).await.unwrap();
+        assert!(granted.until <= in_secs(500));
+        assert_eq!(read(&clinic, &session, &granted.handovers[0].1, &host).await.unwrap(), ["health.ward"]);
+        let other_basis = Ask::read_all(name("care"), Basis::CONTRACT);
+        let other_purpose = Ask::read_all(name("research"), Basis::PUBLIC_TASK);
+        for (what, ask) in [(both, &care), (whole(false), &care), (one, &other_basis), (one, &other_purpose)] {
+            let refused = person.grant(&channel, what, ask, in_secs(3_600)).await.unwrap();
+            assert!(refused.handovers.is_empty());
+        }
+        // Every field there is, which is not yet every field that may come; and then those too, but not to write them.
+        person.apply(permission("both", &["health.ward", "health.diagnosis"], 500)).await.unwrap();
+        assert_eq!(person.grant(&channel, both, &care, in_secs(3_600)).await.unwrap().handovers.len(), 1);
+        assert!(person.grant(&channel, whole(false), &care, in_secs(3_600)).await.unwrap().handovers.is_empty());
+        let category = category_of("health").unwrap();
+        person.apply(permission("whole", &[category.as_str()], 500)).await.unwrap();
+        assert_eq!(person.grant(&channel, whole(false), &care, in_secs(3_600)).await.unwrap().handovers.len(), 1);
+        let refused = person.grant(&channel, whole(true), &care, in_secs(3_600)).await.unwrap();
+        assert!(refused.handovers.is_empty());
+        assert_eq!(refused.decision.withheld()[&name("health.ward")], Reason::ActionNotCovered);
+        assert_eq!(person.grants().unwrap().len(), 3);
     });
 }

@@ -1,5 +1,7 @@
 //! What an organisation delivers stays its word: verified, kept as it was signed, altered by nobody else; the person makes notes.
 
+#[path = "shared/granted.rs"]
+mod granted;
 #[path = "shared/meet.rs"]
 mod meet;
 
@@ -9,13 +11,11 @@ use deedbox::{
     LocalHost,
     exchange::Statement,
     host::{Admission, Config, Host, MemoryStorage, system_clock},
-    parts::{
-        consent::{PartyKind, Regime, Sensitivity, Vocabulary},
-        model::{Assurance, FieldPath, Name, Timestamp},
-    },
+    parts::model::{Assurance, FieldPath, Name, Timestamp},
     person::{Person, Secret, Shared},
     provider::Provider,
 };
+use granted::{granted, permit_all};
 use meet::connect;
 use pollster::block_on;
 
@@ -86,9 +86,10 @@ fn an_issuers_word_is_altered_by_nobody_else_and_the_person_notes_on_it() {
         let note = person.note(&path("clinic.diagnosis")).unwrap().unwrap();
         assert_eq!((note.text.as_str(), note.is_current), ("agreed", true));
 
+        permit_all(&mut person, &["clinic", "bank"]).await;
         // A reader at the host gets the issuer's word with its proof, and not the person's note.
         let clinics = Shared::Dataset { title: "clinic", write: false };
-        let (_, handover) = person.grant(&at_bank, clinics, system_clock().saturating_add_secs(3_600)).await.unwrap();
+        let (_, handover) = granted(&mut person, &at_bank, clinics).await.unwrap();
         let records = bank.reader(bank_side.agreement(), &handover, host.clone()).unwrap().read().await.unwrap();
         assert_eq!(records.len(), 2);
         let proof = records[0].provenance().unwrap().signed().unwrap();
@@ -98,10 +99,6 @@ fn an_issuers_word_is_altered_by_nobody_else_and_the_person_notes_on_it() {
         assert_eq!(proved.value(), records[0].value());
 
         // The rules know whose word a field is.
-        let words = Vocabulary::builder("rules", 1, Regime::EU)
-            .party("clinic", PartyKind::PUBLIC)
-            .party("bank", PartyKind::PRIVATE);
-        person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
         let issuer = |field: &str| {
             let field = Name::parse(field).unwrap();
             person.policy().vocabulary().fields()[&field].issuer().map(Name::to_string)

@@ -1,5 +1,7 @@
 //! What a person grants, an organisation reads at the person's host: that, as of a signed state, until it is taken back.
 
+#[path = "shared/granted.rs"]
+mod granted;
 #[path = "shared/meet.rs"]
 mod meet;
 
@@ -19,6 +21,7 @@ use deedbox::{
     provider::Provider,
     reader::Reader,
 };
+use granted::{care, granted, permit_all};
 use meet::connect;
 use pollster::block_on;
 
@@ -44,11 +47,8 @@ fn host_at(origin: &str) -> Client {
 async fn filled(client: Client) -> (Box, Keepsake) {
     let (mut person, keepsake) = Person::create(client, "a passphrase").await.unwrap();
     person.import(DOCUMENT, "myself").await.unwrap();
+    permit_all(&mut person, &["clinic", "charity"]).await;
     (person, keepsake)
-}
-
-fn later() -> Timestamp {
-    system_clock().saturating_add_secs(3_600)
 }
 
 fn names(records: &[Record]) -> Vec<(&str, &str)> {
@@ -75,8 +75,8 @@ fn a_dataset_is_read_as_it_is_now_until_it_is_taken_back() {
         let (mut at_clinic, mut clinic_side) = connect(&mut person, &clinic, "clinic").await;
         let (at_charity, charity_side) = connect(&mut person, &charity, "charity").await;
         let health = Shared::Dataset { title: "health", write: false };
-        let (id, handover) = person.grant(&at_clinic, health, later()).await.unwrap();
-        let (other, for_charity) = person.grant(&at_charity, health, later()).await.unwrap();
+        let (id, handover) = granted(&mut person, &at_clinic, health).await.unwrap();
+        let (other, for_charity) = granted(&mut person, &at_charity, health).await.unwrap();
 
         // It goes through the channel, and only the side it was made for opens it, under its own agreement only.
         let message = at_clinic.hand_over(&handover).unwrap();
@@ -111,7 +111,8 @@ fn a_dataset_is_read_as_it_is_now_until_it_is_taken_back() {
             "Host.Unauthenticated"
         );
         assert_eq!(person.revoke(&id).await.unwrap_err().code(), "NotFound");
-        assert_eq!(person.log().len(), 1 + 1 + 2 + 2 + 1 + 1);
+        // Made, filled, three times ruled, connected twice, twice decided and granted, filled, taken back.
+        assert_eq!(person.log().len(), 1 + 1 + 3 + 2 + 2 * 2 + 1 + 1);
     });
 }
 
@@ -123,7 +124,7 @@ fn single_fields_are_read_without_their_neighbours() {
         let clinic = Provider::generate("https://clinic.example").unwrap();
         let (channel, session) = connect(&mut person, &clinic, "clinic").await;
         let ward = [path("health.ward")];
-        let (id, handover) = person.grant(&channel, Shared::Fields(&ward), later()).await.unwrap();
+        let (id, handover) = granted(&mut person, &channel, Shared::Fields(&ward)).await.unwrap();
         assert!(matches!(&person.grants().unwrap()[0].scope, GrantScope::Objects(objects) if objects.len() == 1));
         let mut reads = reader(&clinic, session.agreement(), &handover, &host);
         assert_eq!(names(&reads.read().await.unwrap()), [("health.ward", "7b")]);
@@ -137,10 +138,10 @@ fn single_fields_are_read_without_their_neighbours() {
         assert_eq!(reads.read().await.unwrap_err().code(), "Host.Revoked");
 
         let of_two = [path("health.ward"), path("person.name")];
-        assert_eq!(person.grant(&channel, Shared::Fields(&of_two), later()).await.unwrap_err().code(), "NotFound");
+        assert_eq!(granted(&mut person, &channel, Shared::Fields(&of_two)).await.unwrap_err().code(), "NotFound");
         let own = Shared::Dataset { title: "deedbox:log", write: false };
-        assert_eq!(person.grant(&channel, own, later()).await.unwrap_err().code(), "NotFound");
-        let over = person.grant(&channel, Shared::Fields(&ward), Timestamp::from_secs(1)).await.unwrap_err();
+        assert_eq!(granted(&mut person, &channel, own).await.unwrap_err().code(), "NotFound");
+        let over = person.grant(&channel, Shared::Fields(&ward), &care(), Timestamp::from_secs(1)).await.unwrap_err();
         assert_eq!(over.code(), "Grant.Expired");
         assert!(person.grants().unwrap().is_empty());
     });
@@ -154,9 +155,9 @@ fn new_keys_name_those_who_need_them_until_they_were_sent() {
         let clinic = Provider::generate("https://clinic.example").unwrap();
         let (channel, session) = connect(&mut person, &clinic, "clinic").await;
         let health = Shared::Dataset { title: "health", write: false };
-        let (id, first) = person.grant(&channel, health, later()).await.unwrap();
+        let (id, first) = granted(&mut person, &channel, health).await.unwrap();
         let name = [path("person.name")];
-        let (other, _) = person.grant(&channel, Shared::Fields(&name), later()).await.unwrap();
+        let (other, _) = granted(&mut person, &channel, Shared::Fields(&name)).await.unwrap();
         let outdated = |person: &Box| person.outdated_grants().unwrap().iter().map(|one| one.id).collect::<Vec<_>>();
         assert!(outdated(&person).is_empty());
 
@@ -207,9 +208,10 @@ fn a_granted_record_is_read_with_its_file() {
         let file = |path| NewFile { path, title: "scan.png", media: Some("image/png"), source: "myself" };
         person.store_file(&file(&scan), &mut content.as_slice()).await.unwrap();
         person.store_file(&file(&path("other.scan")), &mut content.as_slice()).await.unwrap();
+        permit_all(&mut person, &["clinic", "charity"]).await;
         let fields = [scan.clone()];
         for what in [Shared::Fields(&fields), Shared::Dataset { title: "health", write: false }] {
-            let (id, handover) = person.grant(&channel, what, later()).await.unwrap();
+            let (id, handover) = granted(&mut person, &channel, what).await.unwrap();
             let mut reads = reader(&clinic, session.agreement(), &handover, &host);
             let records = reads.read().await.unwrap();
             let record = records.iter().find(|record| record.name() == "health.scan").unwrap();
@@ -234,7 +236,7 @@ fn what_a_connection_writes_the_person_finds_and_both_can_be_moved() {
         let clinic = Provider::generate("https://clinic.example").unwrap();
         let (channel, session) = connect(&mut person, &clinic, "clinic").await;
         let health = Shared::Dataset { title: "health", write: true };
-        let (id, handover) = person.grant(&channel, health, later()).await.unwrap();
+        let (id, handover) = granted(&mut person, &channel, health).await.unwrap();
         let mut writes = reader(&clinic, session.agreement(), &handover, &host);
         let record = |name, text: &str| {
             let value = [&[0x60 | u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();

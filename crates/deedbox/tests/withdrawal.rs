@@ -12,12 +12,12 @@ use deedbox::{
     parts::{
         audit::{EntryKind, Log, Row},
         consent::{
-            Action, Actions, Ask, Basis, Change, Decision, Mandate, PartyKind, Permission, Prohibition, Rank, Reason,
-            ReceiptKind, Regime, Selector, Sensitivity, To, Vocabulary,
+            Action, Actions, Ask, Basis, Change, Decision, Ground, Mandate, PartyKind, Permission, Prohibition, Rank,
+            Reason, ReceiptKind, Regime, Selector, Sensitivity, To, Vocabulary, VocabularyBuilder,
         },
         cose::sha256,
         model::{Digest, FieldPath, Name, Timestamp},
-        record::Record,
+        record::{GrantId, Record},
     },
     person::{Channel, Keepsake, Open, Person, Secret, Shared, category_of},
     provider::{Provider, Session},
@@ -54,13 +54,16 @@ async fn filled() -> (Box, Keepsake, Client) {
     let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
     let (mut person, keepsake) = Person::create(client.clone(), "a passphrase").await.unwrap();
     person.import(DOCUMENT, "myself").await.unwrap();
-    let words = Vocabulary::builder("rules", 1, Regime::EU)
+    person.adopt(words(), |_| Sensitivity::ORDINARY).await.unwrap();
+    (person, keepsake, client)
+}
+
+fn words() -> VocabularyBuilder {
+    Vocabulary::builder("rules", 1, Regime::EU)
         .purpose("care", &[])
         .purpose("research", &[])
         .party("clinic", PartyKind::PUBLIC)
-        .party("charity", PartyKind::PRIVATE);
-    person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
-    (person, keepsake, client)
+        .party("charity", PartyKind::PRIVATE)
 }
 
 /// A permission on the dataset `health`.
@@ -70,6 +73,11 @@ fn permission(id: &str, party: &str, purpose: &str, actions: &[Action]) -> Permi
         .fields(Selector::of([category_of("health").unwrap()]))
         .between(Timestamp::from_secs(0), later())
         .retention(60)
+}
+
+async fn granted(person: &mut Box, channel: &Channel, what: Shared<'_>) -> (GrantId, Handover) {
+    let ask = Ask::read_all(name("care"), Basis::CONTRACT);
+    person.grant(channel, what, &ask, later()).await.unwrap().handovers.pop().unwrap()
 }
 
 fn field(person: &Box, at: &str) -> Name {
@@ -104,8 +112,8 @@ fn what_a_withdrawal_takes_away_can_be_read_no_more() {
         let (mut at_clinic, mut clinic_side) = connect(&mut person, &clinic, "clinic").await;
         let (at_charity, mut charity_side) = connect(&mut person, &charity, "charity").await;
         let health = Shared::Dataset { title: "health", write: false };
-        let (of_clinic, handover) = person.grant(&at_clinic, health, later()).await.unwrap();
-        let (of_charity, for_charity) = person.grant(&at_charity, health, later()).await.unwrap();
+        let (of_clinic, handover) = granted(&mut person, &at_clinic, health).await;
+        let (of_charity, for_charity) = granted(&mut person, &at_charity, health).await;
         let mut clinic_reads = reader(&clinic, &clinic_side, &handover, &host);
         let mut charity_reads = reader(&charity, &charity_side, &for_charity, &host);
         assert_eq!(read(&mut clinic_reads).await, Ok(2));
@@ -186,10 +194,10 @@ fn a_refusal_takes_back_what_it_is_about_and_nothing_beside_it() {
         person.apply(permission("care", "clinic", "care", &both)).await.unwrap();
         let (channel, _) = connect(&mut person, &clinic, "clinic").await;
         let (ward, diagnosis) = ([path("health.ward")], [path("health.diagnosis")]);
-        let (of_ward, _) = person.grant(&channel, Shared::Fields(&ward), later()).await.unwrap();
-        let (of_diagnosis, _) = person.grant(&channel, Shared::Fields(&diagnosis), later()).await.unwrap();
+        let (of_ward, _) = granted(&mut person, &channel, Shared::Fields(&ward)).await;
+        let (of_diagnosis, _) = granted(&mut person, &channel, Shared::Fields(&diagnosis)).await;
         let health = Shared::Dataset { title: "health", write: true };
-        let (written, _) = person.grant(&channel, health, later()).await.unwrap();
+        let (written, _) = granted(&mut person, &channel, health).await;
 
         // No more writing: who may only read goes on, with new keys.
         let no_writing = Prohibition::new(name("no-writing"), To::Anyone).actions(Action::Write);
@@ -216,6 +224,41 @@ fn a_refusal_takes_back_what_it_is_about_and_nothing_beside_it() {
 }
 
 #[test]
+fn other_words_take_back_what_the_rules_then_permit_no_more() {
+    block_on(async {
+        let (mut person, _, host) = filled().await;
+        let (clinic, charity) = (
+            Provider::generate("https://clinic.example").unwrap(),
+            Provider::generate("https://charity.example").unwrap(),
+        );
+        person.apply(permission("care", "clinic", "care", &[Action::Read])).await.unwrap();
+        let grounded = permission("help", "charity", "care", &[Action::Read]).ground(Ground::from_code(8));
+        person.apply(grounded).await.unwrap();
+        let (at_clinic, clinic_side) = connect(&mut person, &clinic, "clinic").await;
+        let (at_charity, charity_side) = connect(&mut person, &charity, "charity").await;
+        let health = Shared::Dataset { title: "health", write: false };
+        let (of_clinic, handover) = granted(&mut person, &at_clinic, health).await;
+        let (of_charity, _) = granted(&mut person, &at_charity, health).await;
+        let mut clinic_reads = reader(&clinic, &clinic_side, &handover, &host);
+
+        // The same words: nothing changes.
+        let applied = person.adopt(words(), |_| Sensitivity::ORDINARY).await.unwrap();
+        assert_eq!((applied.impact.lost.len(), applied.revoked.len(), applied.handovers.len()), (0, 0, 0));
+        assert_eq!(read(&mut clinic_reads).await, Ok(2));
+
+        // The dataset is special, and one of both has a ground for that.
+        let special = |title: &str| if title == "health" { Sensitivity::SPECIAL } else { Sensitivity::ORDINARY };
+        let applied = person.adopt(words(), special).await.unwrap();
+        assert_eq!(applied.revoked, [of_clinic]);
+        assert_eq!(applied.impact.erase.keys().collect::<Vec<_>>(), [&name("clinic")]);
+        assert_eq!(read(&mut clinic_reads).await, Err("Host.Revoked".to_owned()));
+        let [(id, handover)] = &applied.handovers[..] else { panic!("one stays") };
+        assert_eq!(*id, of_charity);
+        assert_eq!(read(&mut reader(&charity, &charity_side, handover, &host)).await, Ok(2));
+    });
+}
+
+#[test]
 fn an_agent_rules_under_its_mandate_and_not_beside_it() {
     block_on(async {
         let (mut person, ..) = filled().await;
@@ -227,7 +270,7 @@ fn an_agent_rules_under_its_mandate_and_not_beside_it() {
         let (mut at_charity, mut charity_side) = connect(&mut person, &charity, "charity").await;
         person.apply(permission("care", "clinic", "care", &[Action::Read])).await.unwrap();
         let health = Shared::Dataset { title: "health", write: false };
-        let (granted, _) = person.grant(&at_clinic, health, later()).await.unwrap();
+        let (granted, _) = granted(&mut person, &at_clinic, health).await;
         let refusal = Prohibition::new(name("refusal"), To::Party(name("clinic"))).mandate(name("advice"));
 
         // Without a mandate, and under one of somebody else: nothing changes.

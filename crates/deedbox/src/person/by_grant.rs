@@ -18,12 +18,12 @@ use crate::{
     system,
 };
 
-/// What became of an ask that was answered with grants. The log has it already.
+/// What became of an ask that was answered with grants, or of a grant that the person wished. The log has it already.
 #[non_exhaustive]
 pub struct GrantedAnswer {
     /// The decision, whole.
     pub decision: Decision,
-    /// For the other side ([`Channel::hand_over`]): one for each dataset, none for a denial.
+    /// For the other side ([`Channel::hand_over`]): one for each dataset, none where nothing was granted.
     pub handovers: Vec<(GrantId, Handover)>,
     /// Until when they hold: as was asked, or until the decision may be another, if that is earlier.
     pub until: Timestamp,
@@ -84,8 +84,9 @@ impl<H: HostClient> Person<Open<H>> {
 }
 
 impl<H: HostClient> Open<H> {
-    /// The objects that hold what a permit lets leave, by dataset.
-    fn objects_of(&self, permit: &Permit) -> Result<BTreeMap<DatasetId, BTreeSet<ObjectId>>, PersonError> {
+    /// Refuses a permit that a permission gives which counts uses or is for records of certain times: a reader at the host does
+    /// neither.
+    pub(super) fn refuse_limited(&self, permit: &Permit) -> Result<(), PersonError> {
         let policy = self.rules.evaluator.policy();
         let is_limited = |rule: &deedbox_consent::Permission| rule.limit.is_some() || rule.records != Bounds::OPEN;
         let mut rules = permit.determining().iter().filter_map(|id| policy.permission(id));
@@ -94,6 +95,12 @@ impl<H: HostClient> Open<H> {
         {
             return Err(PersonError::Limited);
         }
+        Ok(())
+    }
+
+    /// The objects that hold what a permit lets leave, by dataset.
+    fn objects_of(&self, permit: &Permit) -> Result<BTreeMap<DatasetId, BTreeSet<ObjectId>>, PersonError> {
+        self.refuse_limited(permit)?;
         let mut objects: BTreeMap<DatasetId, BTreeSet<ObjectId>> = BTreeMap::new();
         for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
             let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;

@@ -43,13 +43,17 @@ impl<H: HostClient> Person<Open<H>> {
     /// category, every field in the box a field of it, with the sensitivity that `sensitivity` gives its dataset, and with its
     /// issuer, who must be one of the parties, if it was delivered. Rules made before are kept.
     ///
+    /// Other words make rules mean something else: a grant that reaches a field which its holder may then read for no purpose, or
+    /// not write if it lets them write, is taken back in the same commit, as by [`Person::apply`].
+    ///
     /// # Errors
-    /// [`PersonError::Vocabulary`]; [`PersonError::Rule`] when a rule names what is no longer there.
+    /// [`PersonError::Vocabulary`]; [`PersonError::Rule`] when a rule names what is no longer there; [`PersonError::Conflict`].
+    /// The rules are then as they were.
     pub async fn adopt(
         &mut self,
         base: VocabularyBuilder,
         sensitivity: impl Fn(&str) -> Sensitivity,
-    ) -> Result<(), PersonError> {
+    ) -> Result<Applied, PersonError> {
         let now = system::now();
         let issuers = self.issuers()?;
         let open = &mut self.state;
@@ -101,10 +105,14 @@ impl<H: HostClient> Person<Open<H>> {
             }
         }
         let rules = Rules::of(policy.compile()?);
+        let impact = open.rules.evaluator.impact_of(&rules.evaluator, At::reading(now));
+        let revoked = open.grants_beyond(&rules.evaluator, now)?;
         let mut change = open.change();
         change.log(Entry::new(now, EntryKind::Rule, None, rules.digest));
         change.rules = Some(rules);
-        open.commit(change, now).await
+        open.take_back(change, &revoked, now).await?;
+        let handovers = self.handovers(&revoked, now).await?;
+        Ok(Applied { impact, revoked: revoked.iter().map(|granted| granted.id).collect(), handovers })
     }
 
     /// Gives a permission, adds a prohibition, suspends, resumes, withdraws: the rule and its log entry in one commit.

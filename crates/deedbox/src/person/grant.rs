@@ -8,13 +8,15 @@ use std::{
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::{Item, Writer};
 use deedbox_connect::{Agreement, ConnectError, PartyKeys, Role};
+use deedbox_consent::{Action, Ask, AskedFields, At, Decision, Evaluator, Permit};
 use deedbox_host::capability::{Capability, Ops, Right, Target};
+use deedbox_interop::replay::decision_entry;
 use deedbox_model::{CapabilityId, DatasetId, Digest, Epoch, FieldPath, Name, ObjectId, Timestamp};
 use deedbox_record::{
     Dataset, GrantDraft, GrantError, GrantId, GrantScope, Grantee, Granularity, Record, VerifiedAgreement as _,
 };
 
-use super::{Change, Channel, GRANTS, Open, Person, category_of, channel::item, connections_root};
+use super::{Change, Channel, GRANTS, GrantedAnswer, Open, Person, category_of, channel::item, connections_root};
 use crate::{client::HostClient, error::PersonError, exchange::Handover, side::Side, system};
 
 /// What is handed over.
@@ -54,35 +56,70 @@ pub struct Granted {
 }
 
 impl<H: HostClient> Person<Open<H>> {
-    /// Grants the other side of a channel to read, or to write, at the host until `not_after`: the person's own choice, whatever the
-    /// rules say; [`Person::answer_by_grant`] grants what they permit. The grant is in the box and in the
-    /// log before anything is handed over; what this returns goes to the other side ([`Channel::hand_over`]).
+    /// Grants the other side of a channel to read, or to write, at the host, if the rules permit all of it: each field of `what`,
+    /// and of a whole dataset what may come into it as well. It holds until `until`, or until the decision may be another. The
+    /// decisions are in the log, and with them the grant, before anything is handed over; what is handed over goes to the other
+    /// side ([`Channel::hand_over`]). Where something of it is withheld nothing is granted: [`Person::answer_by_grant`] grants the
+    /// rest.
+    ///
+    /// `ask` says what for: its purpose, basis and ground. What it says of action and fields is not looked at.
     ///
     /// # Errors
-    /// [`PersonError::NotFound`] for a title or field that is not there, or fields of several datasets;
-    /// [`PersonError::Grant`]; [`PersonError::Conflict`].
+    /// [`PersonError::NotFound`] for a title or field that is not there, fields of several datasets, or a dataset with nothing
+    /// in it; [`PersonError::Limited`] as for [`Person::answer_by_grant`]; [`PersonError::Grant`]; [`PersonError::Conflict`].
     pub async fn grant(
         &mut self,
         channel: &Channel,
         what: Shared<'_>,
-        not_after: Timestamp,
-    ) -> Result<(GrantId, Handover), PersonError> {
+        ask: &Ask,
+        until: Timestamp,
+    ) -> Result<GrantedAnswer, PersonError> {
         let now = system::now();
         let open = &mut self.state;
         let (dataset, scope) = open.scope(what)?;
-        if now >= not_after {
+        if now >= until {
             return Err(GrantError::Expired.into());
         }
-        let granted = open.granted(channel, dataset, scope, not_after)?;
         open.permits(channel)?;
         // Refused before it is kept: the same checks as when it is issued.
         Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
+        let fields = open.fields_of(&dataset, &scope)?;
+        let actions: &[Action] =
+            if scope == GrantScope::Write { &[Action::Read, Action::Write] } else { &[Action::Read] };
         let mut change = open.change();
-        open.put_grant(&mut change, &granted)?;
-        change.log(granted.entry(open.policy_digest(), now));
+        let (mut is_whole, mut until, mut last) = (true, until, None);
+        for action in actions.iter().filter(|_| !fields.is_empty()) {
+            let mut ask = ask.clone().action(*action);
+            ask.fields = Some(AskedFields::These(fields.clone()));
+            let (facts, decision) = open.decide(channel, &ask, &[], now);
+            change.log(decision_entry(&ask, &facts, &decision, open.policy_digest()));
+            until = decision.stable_until().map_or(until, |stable| stable.min(until));
+            is_whole = match &decision {
+                Decision::Permit(permit) => {
+                    open.refuse_limited(permit)?;
+                    fields.iter().all(|field| permit.has(field)) && open.permits_to_come(permit, &dataset, &scope)?
+                }
+                Decision::Denial(_) => false,
+            };
+            last = Some((decision, change.log.len().saturating_sub(1)));
+            if !is_whole {
+                break;
+            }
+        }
+        let (decision, entry) = last.ok_or(PersonError::NotFound)?;
+        let mut granted = None;
+        if is_whole {
+            let one = open.granted(channel, dataset, scope, until)?;
+            open.put_grant(&mut change, &one)?;
+            change.log(one.entry(open.policy_digest(), now));
+            granted = Some(one.id);
+        }
         open.commit(change, now).await?;
-        let id = granted.id;
-        Ok((id, self.handover(&id).await?))
+        let mut handovers = Vec::new();
+        if let Some(id) = granted {
+            handovers.push((id, self.handover(&id).await?));
+        }
+        Ok(GrantedAnswer { decision, handovers, until, entry })
     }
 
     /// Grants in force.
@@ -295,6 +332,50 @@ impl<H: HostClient> Open<H> {
             let written = unwritten.get(&granted.party).filter(|_| granted.scope == GrantScope::Write);
             let lost: BTreeSet<&Name> = unread.get(&granted.party).into_iter().chain(written).flatten().collect();
             if !lost.is_empty() && self.reaches(&granted, &lost)? {
+                found.push(granted);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The fields that a grant of `scope` would reach now.
+    fn fields_of(&self, dataset: &DatasetId, scope: &GrantScope) -> Result<BTreeSet<Name>, PersonError> {
+        let shelf = self.shelves.get(dataset).ok_or(PersonError::Damaged)?;
+        let dataset = self.keyring.dataset(dataset).ok_or(PersonError::Damaged)?;
+        let mut fields = BTreeSet::new();
+        for record in shelf.records(dataset)? {
+            let object = dataset.name_key().object_id(record.name());
+            if !matches!(scope, GrantScope::Objects(objects) if !objects.contains(&object)) {
+                fields.insert(super::import::value(&record)?.field);
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Whether what may yet come into a whole dataset is permitted too: by a permission on the dataset as such, without
+    /// exceptions.
+    fn permits_to_come(&self, permit: &Permit, dataset: &DatasetId, scope: &GrantScope) -> Result<bool, PersonError> {
+        if matches!(scope, GrantScope::Objects(_)) {
+            return Ok(true);
+        }
+        let category = category_of(self.keyring.dataset(dataset).ok_or(PersonError::Damaged)?.title())?;
+        let policy = self.rules.evaluator.policy();
+        let mut rules = permit.determining().iter().filter_map(|id| policy.permission(id));
+        Ok(rules.any(|(rule, _)| rule.fields.include.contains(&category) && rule.fields.exclude.is_empty()))
+    }
+
+    /// The grants that reach a field in the box which `rules` let their holder read for no purpose, or not write if they let
+    /// them write.
+    pub(super) fn grants_beyond(&self, rules: &Evaluator, now: Timestamp) -> Result<Vec<Granted>, PersonError> {
+        let mut found = Vec::new();
+        for granted in self.grants()? {
+            let fields = self.fields_of(&granted.dataset, &granted.scope)?;
+            let may = |action| {
+                let access = rules.what_can_see(&granted.party, At { action, ..At::reading(now) });
+                let may: BTreeSet<Name> = access.into_iter().map(|access| access.field).collect();
+                fields.is_subset(&may)
+            };
+            if !may(Action::Read) || (granted.scope == GrantScope::Write && !may(Action::Write)) {
                 found.push(granted);
             }
         }

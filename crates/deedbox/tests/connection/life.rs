@@ -11,6 +11,7 @@ use deedbox::{
 };
 use pollster::block_on;
 
+use super::granted::{granted, permit_all};
 use super::sides::{Sides, contents, council_code, host, later, person_code, texts};
 
 const DOCUMENT: &[u8] = br#"{"person": {"name": "Maren Holloway"}}"#;
@@ -98,9 +99,10 @@ fn a_renewal_by_the_council_is_agreed_to_and_carries_what_was_granted() {
     block_on(async {
         let mut sides = Sides::meet(host()).await;
         sides.person.import(DOCUMENT, "myself").await.unwrap();
+        permit_all(&mut sides.person, &["council"]).await;
         let title = sides.person.datasets().next().unwrap().to_owned();
         let what = Shared::Dataset { title: &title, write: false };
-        let (grant, _) = sides.person.grant(&sides.channel, what, later()).await.unwrap();
+        let (grant, _) = granted(&mut sides.person, &sides.channel, what).await.unwrap();
 
         sides.council_does(|connected, provider| connected.renew(provider, renewal(1, None))).await.unwrap();
         let mail = sides.person_collects().await.unwrap();
@@ -210,9 +212,10 @@ fn after_the_persons_end_nothing_is_accepted_but_the_receipt() {
     block_on(async {
         let mut sides = Sides::meet(host()).await;
         sides.person.import(DOCUMENT, "myself").await.unwrap();
+        permit_all(&mut sides.person, &["council"]).await;
         let title = sides.person.datasets().next().unwrap().to_owned();
         let what = Shared::Dataset { title: &title, write: false };
-        let (grant, handover) = sides.person.grant(&sides.channel, what, later()).await.unwrap();
+        let (grant, handover) = granted(&mut sides.person, &sides.channel, what).await.unwrap();
         let agreement = sides.channel.agreement().clone();
         let mut reader = sides.provider.reader(&agreement, &handover, sides.client.clone()).unwrap();
         reader.read().await.unwrap();
@@ -222,7 +225,7 @@ fn after_the_persons_end_nothing_is_accepted_but_the_receipt() {
         sides.person.end(&sides.id, EndReason::PurposeMet).await.unwrap(); // safe to repeat
         assert_eq!(sides.person.connections().unwrap(), []);
         assert_eq!(person_code(sides.person.answer(&mut sides.channel, &ask).await), "Connect.Ended");
-        assert_eq!(person_code(sides.person.grant(&sides.channel, what, later()).await), "Connect.Ended");
+        assert_eq!(person_code(granted(&mut sides.person, &sides.channel, what).await), "Connect.Ended");
         assert_eq!(person_code(sides.person.handover(&grant).await), "Connect.Ended");
         assert_eq!(person_code(sides.person.call(&sides.id)), "Connect.Ended");
         assert_eq!(person_code(sides.person.resume(&sides.id, 0).await), "Connect.Ended");

@@ -2,6 +2,8 @@
 //! that does as it likes and back-ups that come back.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "../shared/granted.rs"]
+mod granted;
 mod hostile;
 #[cfg(all(feature = "http", feature = "http-client"))]
 mod http;

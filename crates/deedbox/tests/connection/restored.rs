@@ -15,6 +15,7 @@ use deedbox::{
 use pollster::block_on;
 
 use super::{
+    granted::{granted, permit_all},
     restorable::Restorable,
     sides::{Sides, contents, host, later, person_code, texts},
 };
@@ -100,11 +101,12 @@ fn a_restored_host_lets_in_again_whom_the_box_does_and_nobody_else() {
         let host = Restorable::new();
         let mut sides = Sides::meet(host.clone()).await;
         sides.person.import(br#"{"person": {"name": "Maren"}}"#, "myself").await.unwrap();
+        permit_all(&mut sides.person, &["council"]).await;
         let whole = Shared::Dataset { title: "person", write: false };
-        let (taken_back, before) = sides.person.grant(&sides.channel, whole, later()).await.unwrap();
+        let (taken_back, before) = granted(&mut sides.person, &sides.channel, whole).await.unwrap();
         let back_up = host.back_up();
         sides.person.revoke(&taken_back).await.unwrap();
-        let (_, after) = sides.person.grant(&sides.channel, whole, later()).await.unwrap();
+        let (_, after) = granted(&mut sides.person, &sides.channel, whole).await.unwrap();
         sides.person_leaves("in between").await.unwrap();
         host.restore(&back_up);
         let read = async |handover: &Handover| {
