@@ -9,7 +9,7 @@ use std::{
 };
 
 use deedbox::{
-    LocalHost,
+    HttpHost, LocalHost,
     exchange::Answer,
     host::{Admission, Config, Host, SqliteStorage, system_clock},
     parts::{
@@ -23,8 +23,12 @@ use deedbox::{
     provider::{Provider, Session},
 };
 
+pub(crate) use client::Client;
+
+#[path = "client.rs"]
+pub(crate) mod client;
+
 pub(crate) type Failure = Box<dyn Error>;
-pub(crate) type Client = LocalHost<SqliteStorage, fn() -> Timestamp>;
 pub(crate) type Bx = Person<Open<Client>>;
 
 pub(crate) const DAY: u64 = 86_400;
@@ -42,13 +46,25 @@ pub(crate) fn names(texts: &[&str]) -> Vec<Name> {
     texts.iter().map(|text| name(text)).collect()
 }
 
-/// A host over one folder: SQLite files, one a store.
-pub(crate) fn host(folder: &Path) -> Result<Client, Failure> {
+/// What stands behind `--host`, if it does.
+pub(crate) fn url(mut words: impl Iterator<Item = String>) -> Result<Option<String>, Failure> {
+    match (words.next().as_deref(), words.next(), words.next()) {
+        (None, ..) => Ok(None),
+        (Some("--host"), Some(url), None) => Ok(Some(url)),
+        _ => Err("there is one option: --host URL".into()),
+    }
+}
+
+/// The host at the URL, or one over a folder: SQLite files, one a store.
+pub(crate) fn host(folder: &Path, url: Option<&str>) -> Result<Client, Failure> {
+    if let Some(url) = url {
+        return Ok(Client::There(HttpHost::new(url)));
+    }
     let storage = SqliteStorage::open(folder.join("data"), folder.join("shares"))?;
     let mut config = Config::default();
     config.admission = Admission::Open;
     let clock: fn() -> Timestamp = system_clock;
-    Ok(LocalHost::new(Arc::new(Host::new(storage, clock, config)), "https://host.example"))
+    Ok(Client::Here(LocalHost::new(Arc::new(Host::new(storage, clock, config)), "https://host.example")))
 }
 
 /// One connection, with both its ends in this process, and every byte that the organisation's end ever had.

@@ -8,6 +8,8 @@
 //! `--host` the first host is the one at URL (`cargo run --release --example host`); its files can't be searched from here.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that tells a story")]
 
+#[path = "../client.rs"]
+mod client;
 mod device;
 mod look;
 
@@ -20,9 +22,10 @@ use std::{
     time::Instant,
 };
 
+use client::Client;
 use deedbox::{
-    HostClient, HttpHost, LocalHost, PersonError,
-    host::{Admission, Config, Host, HostError, Reply, Request, SqliteStorage, system_clock},
+    HttpHost, LocalHost, PersonError,
+    host::{Admission, Config, Host, SqliteStorage, system_clock},
     parts::{
         audit::Checkpoint,
         cbor::ItemBuf,
@@ -43,29 +46,6 @@ use deedbox::{
     provider::{Provider, Session},
 };
 use device::Device;
-
-/// A host in this process, or the one behind `--host`.
-#[derive(Clone)]
-enum Client {
-    Here(LocalHost<SqliteStorage, fn() -> Timestamp>),
-    There(HttpHost),
-}
-
-impl HostClient for Client {
-    fn origin(&self) -> &str {
-        match self {
-            Self::Here(host) => host.origin(),
-            Self::There(host) => host.origin(),
-        }
-    }
-
-    async fn send(&self, request: Request<'_>) -> Result<Reply, HostError> {
-        match self {
-            Self::Here(host) => host.send(request).await,
-            Self::There(host) => host.send(request).await,
-        }
-    }
-}
 
 type Bx = Person<Open<Client>>;
 

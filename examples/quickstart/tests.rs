@@ -45,22 +45,15 @@ fn bad_input_is_one_line_and_leaves_nothing_behind() {
 
 #[test]
 fn the_first_host_may_be_elsewhere() {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    let clock: fn() -> Timestamp = system_clock;
-    let there = Arc::new(Host::new(deedbox::host::MemoryStorage::new(), clock, config));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes = deedbox::host::router(there, &url);
-    runtime.spawn(async move { axum::serve(listener, routes).await });
-    let folder = tempfile::tempdir().unwrap();
-    for _ in 0..2 {
-        let words = ["--host", &url, "--store", folder.path().to_str().unwrap()].map(str::to_owned);
-        let told = arguments(words.into_iter()).and_then(|arguments| pollster::block_on(run(arguments)));
-        if let Err(Stop::Input(line) | Stop::Broken(line)) = told {
-            panic!("{line}");
+    client::served(|url| {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            let words = ["--host", url, "--store", folder.path().to_str().unwrap()].map(str::to_owned);
+            let told = arguments(words.into_iter()).and_then(|arguments| pollster::block_on(run(arguments)));
+            if let Err(Stop::Input(line) | Stop::Broken(line)) = told {
+                panic!("{line}");
+            }
+            assert!(!folder.path().join("host-a").exists());
         }
-        assert!(!folder.path().join("host-a").exists());
-    }
+    });
 }
