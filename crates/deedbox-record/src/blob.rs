@@ -14,7 +14,6 @@ use core::cmp::Ordering;
 use deedbox_crypto::{ct, hash::Sha256, secret::SecretBytes};
 use deedbox_model::{BlobId, DatasetId, Digest, StoreName};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use crate::{
     BlobError, BlobRef, Kind, ObjectKey, Opened,
@@ -24,6 +23,7 @@ use crate::{
     pad,
     payload::{MAX_BLOB, media_type},
     share::share,
+    wipe::Wiped,
 };
 
 /// Seals `content` as a blob of `dataset`, in one go. Gives the object for the host, under the id that the reference names,
@@ -86,7 +86,7 @@ pub fn open_blob(
     let chunks = container::check_head(reference.key(), &at, Kind::Blob, object, size)?;
     let sealed = object.get(HEAD..).unwrap_or_default();
     let length = usize::try_from(reference.length()).map_err(|_| BlobError::Limit)?;
-    let mut body = Zeroizing::new(zeros(body)?);
+    let mut body = Wiped::new(zeros(body)?);
     let pieces = body.chunks_mut(CHUNK).zip(sealed.chunks(SEALED_CHUNK)).enumerate();
     let (mut hash, mut left) = (Sha256::new(), length);
     let mut take = |text: &[u8]| {
@@ -190,7 +190,7 @@ fn seal_chunks(chunks: &Chunks, first: u64, content: &[u8], sealed: &mut [u8], m
 }
 
 /// The content of a body whose chunks are all authentic.
-fn finished(body: Zeroizing<Vec<u8>>, length: usize, hash: &[u8; 32], expected: &Digest) -> Result<Opened, BlobError> {
+fn finished(body: Wiped, length: usize, hash: &[u8; 32], expected: &Digest) -> Result<Opened, BlobError> {
     let opened = Opened::of_blob(body, length).ok_or(BlobError::Rejected)?;
     if ct::eq(hash, expected.as_bytes()) { Ok(opened) } else { Err(BlobError::Rejected) }
 }

@@ -11,6 +11,7 @@ use crate::{
     address::Place,
     chunk::{CHUNK, Chunks, HEAD, SEALED_CHUNK, TAG, object_len},
     pad,
+    wipe::Wiped,
 };
 
 /// What an object is; its third byte.
@@ -120,7 +121,7 @@ impl Prefix {
 ///
 /// Holding one means that somebody who had the key sealed these bytes at this place, at some time.
 pub struct Opened {
-    body: Zeroizing<Vec<u8>>,
+    body: Wiped,
     len: usize,
 }
 
@@ -133,11 +134,11 @@ impl Opened {
 
     pub(crate) fn into_payload(mut self) -> Zeroizing<Vec<u8>> {
         self.body.truncate(self.len);
-        self.body
+        self.body.into_zeroizing()
     }
 
     /// The first `len` bytes of a blob's body, if nothing but zeros stands behind them.
-    pub(crate) fn of_blob(body: Zeroizing<Vec<u8>>, len: usize) -> Option<Self> {
+    pub(crate) fn of_blob(body: Wiped, len: usize) -> Option<Self> {
         body.get(len..)?.iter().all(|byte| *byte == 0).then_some(Self { body, len })
     }
 }
@@ -352,7 +353,7 @@ pub(crate) fn seal_with_salt(
 pub(crate) fn open_at(key: &ObjectKey, at: &Place, kind: Kind, object: &[u8]) -> Result<Opened, OpenError> {
     let chunks = check(key, at, kind, object)?;
     let sealed = object.get(HEAD..).ok_or(OpenError::Truncated)?;
-    let mut body = Zeroizing::new(Vec::with_capacity(sealed.len()));
+    let mut body = Wiped::new(Vec::with_capacity(sealed.len()));
     for (index, sealed) in (0..).zip(sealed.chunks(SEALED_CHUNK)) {
         let start = body.len();
         let end = sealed.len().checked_sub(TAG).and_then(|len| len.checked_add(start)).ok_or(OpenError::Rejected)?;

@@ -105,6 +105,7 @@ mod schema;
 mod share;
 mod slot;
 mod succession;
+mod wipe;
 
 pub use address::Address;
 pub use blob::{open_blob, seal_blob};

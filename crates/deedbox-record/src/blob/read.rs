@@ -18,6 +18,7 @@ use crate::{
     address::Place,
     chunk::{CHUNK, Chunks, HEAD, SEALED_CHUNK, TAG},
     container,
+    wipe::Wiped,
 };
 
 /// Bytes that can be read from any offset: a slice, a file, a host's answers to range requests.
@@ -207,7 +208,7 @@ impl<R: ReadAt> BlobReader<R> {
     pub fn read_all(&mut self) -> Result<Opened, BlobError> {
         let length = usize::try_from(self.length).map_err(|_| BlobError::Limit)?;
         let body_len = usize::try_from(self.body).map_err(|_| BlobError::Limit)?;
-        let mut body = Zeroizing::new(Vec::new());
+        let mut body = Wiped::new(Vec::new());
         body.try_reserve_exact(body_len).map_err(|_| BlobError::Limit)?;
         body.resize(body_len, 0);
         self.held = None;

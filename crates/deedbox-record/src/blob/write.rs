@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use deedbox_crypto::hash::Sha256;
 use deedbox_model::{BlobId, DatasetId, StoreName};
 use rand_core::CryptoRng;
-use zeroize::Zeroizing;
 
 use super::{NewBlob, checked_media, padded, seal_chunks};
 use crate::{
     BlobError, BlobRef,
     chunk::{CHUNK, SEALED_CHUNK, TAG},
     payload::MAX_BLOB,
+    wipe::Wiped,
 };
 
 /// Seals what is written to it as one blob and passes it on, in constant memory: two buffers of 256 KiB. Full buffers are
@@ -45,7 +45,7 @@ pub struct BlobSealer<W> {
     length: u64,
     index: u64,
     // INVARIANT (constant memory, no copy left behind): holds less than `room` bytes, which are its capacity.
-    content: Zeroizing<Vec<u8>>,
+    content: Wiped,
     room: usize,
     sealed: Vec<u8>,
     failed: Option<BlobError>,
@@ -67,7 +67,7 @@ impl<W: Write> BlobSealer<W> {
         let (new, head) = NewBlob::draw(store, dataset, rng)?;
         inner.write_all(&head).map_err(|error| BlobError::Io(error.kind()))?;
         // A small blob needs no large buffer.
-        let (content, room) = (Zeroizing::new(Vec::with_capacity(CHUNK)), CHUNK);
+        let (content, room) = (Wiped::new(Vec::with_capacity(CHUNK)), CHUNK);
         let (hash, sealed) = (Sha256::new(), Vec::new());
         Ok(Self { inner, new, hash, length: 0, index: 0, content, room, sealed, failed: None, padding: None })
     }
@@ -152,7 +152,7 @@ impl<W: Write> BlobSealer<W> {
         content.clear();
         if self.room < BATCH {
             self.room = BATCH;
-            content = Zeroizing::new(Vec::with_capacity(BATCH));
+            content = Wiped::new(Vec::with_capacity(BATCH));
         }
         self.content = content;
         Ok(())
