@@ -159,15 +159,16 @@ impl SqliteStorage {
             drop_traces(&writer)?;
         }
         let fresh = Open { writer: Mutex::new(writer), reader: Mutex::new(reader), gone: AtomicBool::new(false) };
-        let mut cache = lock(&self.open);
-        let tick = cache.tick;
-        let open = Arc::clone(&cache.stores.entry(s).or_insert_with(|| (tick, Arc::new(fresh))).1);
-        if cache.stores.len() > OPEN_STORES {
+        // Closing moves the log into the file and flushes it: that must not hold up whoever looks for another store.
+        let (open, oldest) = {
+            let mut cache = lock(&self.open);
+            let tick = cache.tick;
+            let open = Arc::clone(&cache.stores.entry(s).or_insert_with(|| (tick, Arc::new(fresh))).1);
             let oldest = cache.stores.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id);
-            if let Some(oldest) = oldest.filter(|oldest| *oldest != s) {
-                cache.stores.remove(&oldest);
-            }
-        }
+            let oldest = oldest.filter(|oldest| cache.stores.len() > OPEN_STORES && *oldest != s);
+            (open, oldest.and_then(|oldest| cache.stores.remove(&oldest)))
+        };
+        drop(oldest);
         Ok(open)
     }
 

@@ -19,13 +19,19 @@ pub(super) fn seq(value: i64) -> Outcome<Seq> {
     Ok(Seq::new(from_int(value)?).ok_or(StorageError::Corrupt)?)
 }
 
+/// An object of a row that begins with its id.
 fn object(row: &Row<'_>) -> Outcome<ObjectRow> {
+    object_of(ObjectId::from_bytes(row.get(0)?), row, 1)
+}
+
+/// The object of this id; what else there is of it begins at column `at`.
+fn object_of(object: ObjectId, row: &Row<'_>, at: usize) -> Outcome<ObjectRow> {
     Ok(ObjectRow {
-        object: ObjectId::from_bytes(row.get(0)?),
-        seq: seq(row.get(1)?)?,
-        kind: row.get(2)?,
-        body_hash: row.get(3)?,
-        body: row.get(4)?,
+        object,
+        seq: seq(row.get(at)?)?,
+        kind: row.get(at.saturating_add(1))?,
+        body_hash: row.get(at.saturating_add(2))?,
+        body: row.get(at.saturating_add(3))?,
     })
 }
 
@@ -57,11 +63,11 @@ pub(super) fn heads(db: &Connection, d: DatasetId, after: Option<Seq>, limit: u3
 
 pub(super) fn get(db: &Connection, d: DatasetId, ids: &[ObjectId]) -> Outcome<Snapshot> {
     let head = head_in_force(db, d)?;
-    let mut find = db.prepare_cached("SELECT id, seq, kind, hash, body FROM object WHERE ds = ? AND id = ?")?;
-    let mut rows = Vec::new();
+    let mut find = db.prepare_cached("SELECT seq, kind, hash, body FROM object WHERE ds = ? AND id = ?")?;
+    let mut rows = Vec::with_capacity(ids.len());
     for id in ids {
         let mut found = find.query(params![d.as_bytes(), id.as_bytes()])?;
-        rows.push(found.next()?.map(object).transpose()?);
+        rows.push(found.next()?.map(|row| object_of(*id, row, 0)).transpose()?);
     }
     Ok(Snapshot { head, rows })
 }
