@@ -55,6 +55,8 @@ impl<H: HostClient> Person<Open<H>> {
     /// Shows the chosen claims of a credential to the channel's other side, bound to `audience`, to `nonce` and to the holder's
     /// key. The disclosure is in the log before this gives the reply.
     ///
+    /// The rules are not asked: have the person choose the claims, each time. The log names no purpose, and counts the claims.
+    ///
     /// # Errors
     /// [`PersonError::NotFound`], [`PersonError::Present`], [`PersonError::Host`]; nothing leaves then.
     pub async fn present(
