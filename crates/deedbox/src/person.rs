@@ -17,6 +17,7 @@ mod import;
 mod lock;
 mod pins;
 mod receipt;
+mod renewal;
 mod rollback;
 mod shelf;
 
@@ -243,8 +244,8 @@ impl<H: HostClient> Person<Open<H>> {
     }
 
     /// The same, reading what older versions of a schema wrote as its newest version has it: values, decisions and exports see
-    /// only that. What is stored stays as it is, an issuer's signed bytes included, until the field is written again. A field's
-    /// schema is the name it is decided by; an import writes version 1.
+    /// only that. What is stored stays as it is, an issuer's signed bytes included, until the field is written again or
+    /// [`Person::migrate`] writes them all. A field's schema is the name it is decided by; an import writes version 1.
     ///
     /// A value that a migration refuses, or that a newer version wrote, is [`PersonError::Payload`] wherever it is read.
     ///

@@ -1,14 +1,14 @@
 //! An organisation reads what a person granted it, at the person's host.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use deedbox_connect::Agreement;
 use deedbox_cose::LocalSigner;
 use deedbox_host::{HostError, wire};
 use deedbox_model::{DatasetId, ObjectId, Seq, Timestamp};
 use deedbox_record::{
-    ChangedObject, EpochKeys, GrantError, GrantId, Granted, HeadError, Kind, OpenError, Opened, PartialReplica,
-    PayloadError, Record, Replica, SealError, SealedGrant,
+    ChangedObject, EpochKeys, GrantError, GrantId, Granted, HeadError, Kind, Migrations, OpenError, Opened,
+    PartialReplica, PayloadError, Record, Replica, SealError, SealedGrant,
 };
 
 use crate::{
@@ -72,6 +72,8 @@ pub struct Reader<'a, H> {
     not_after: Timestamp,
     state: State,
     objects: BTreeMap<ObjectId, Vec<u8>>,
+    /// How records of older versions are read.
+    migrations: Arc<Migrations>,
 }
 
 enum State {
@@ -101,11 +103,19 @@ impl Provider {
             Granted::Objects(part) => State::Part(Box::new(part)),
         };
         let access = Access::of(client, store, handover.capability, self.keys().sign());
-        Ok(Reader { access, id, dataset, not_after, state, objects: BTreeMap::new() })
+        Ok(Reader { access, id, dataset, not_after, state, objects: BTreeMap::new(), migrations: Arc::default() })
     }
 }
 
 impl<H: HostClient> Reader<'_, H> {
+    /// The same, reading records that older versions of a schema wrote as its newest version has them, as
+    /// [`Person::with_migrations`](crate::person::Person::with_migrations) does. Nothing is written by it.
+    #[must_use]
+    pub fn with_migrations(mut self, migrations: Arc<Migrations>) -> Self {
+        self.migrations = migrations;
+        self
+    }
+
     /// The grant's id; a later handover of the same id replaces this reader.
     #[must_use]
     pub const fn id(&self) -> &GrantId {
@@ -135,7 +145,9 @@ impl<H: HostClient> Reader<'_, H> {
         if now >= self.not_after {
             return Err(GrantError::Expired.into());
         }
-        let mut records = match &mut self.state {
+        let migrations = &self.migrations;
+        let newest = |opened: Opened| Ok(migrations.read(opened.payload())?.into_record());
+        let mut records: Vec<Record> = match &mut self.state {
             State::Whole(replica, keys) => {
                 let mut download = self.access.download(self.dataset, now).await?;
                 if let Some(pin) = replica.pin() {
@@ -149,7 +161,7 @@ impl<H: HostClient> Reader<'_, H> {
                 self.objects = download.rows.into_iter().map(|row| (row.object, row.body)).collect();
                 let entries = replica.entries().iter().filter(|entry| entry.kind() == Kind::Record.number());
                 let open = |object| replica.open(object, self.objects.get(object).ok_or(OpenError::Rejected)?, keys);
-                entries.map(|entry| record(open(entry.object()))).collect::<Result<Vec<_>, _>>()?
+                entries.map(|entry| newest(open(entry.object())?)).collect::<Result<Vec<_>, ReadError>>()?
             }
             State::Part(part) => {
                 let mut heads = self.access.heads(self.dataset, part.pin().seq().get(), now).await?;
@@ -165,7 +177,7 @@ impl<H: HostClient> Reader<'_, H> {
                 self.objects = rows.into_iter().map(|row| (row.object, row.body)).collect();
                 let entries = part.entries().filter(|entry| entry.kind() == Kind::Record.number());
                 let open = |object| part.open(object, self.objects.get(object).ok_or(OpenError::Rejected)?);
-                entries.map(|entry| record(open(entry.object()))).collect::<Result<Vec<_>, _>>()?
+                entries.map(|entry| newest(open(entry.object())?)).collect::<Result<Vec<_>, ReadError>>()?
             }
         };
         records.sort_by(|one, next| one.name().cmp(next.name()));

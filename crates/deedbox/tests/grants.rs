@@ -12,10 +12,10 @@ use deedbox::{
     exchange::Handover,
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
-        cbor::{ItemBuf, Limits},
+        cbor::{ItemBuf, Limits, Writer},
         connect::Agreement,
         model::{FieldPath, Timestamp},
-        record::{GrantScope, NewSlot, Record, RecoveryPhrase, SlotType},
+        record::{GrantScope, Migrations, NewSlot, Record, RecoveryPhrase, SlotType},
     },
     person::{Keepsake, NewFile, Open, Person, Secret, Shared},
     provider::Provider,
@@ -273,5 +273,45 @@ fn what_a_connection_writes_the_person_finds_and_both_can_be_moved() {
         assert_eq!(names(&reads.read().await.unwrap())[2], ("health.ward", "1"));
         person.revoke(&id).await.unwrap();
         assert_eq!(reads.read().await.unwrap_err().code(), "Host.Revoked");
+    });
+}
+
+#[test]
+fn a_reader_migrates_what_it_reads_and_sees_what_the_person_migrated() {
+    fn to_list(value: &ItemBuf) -> Option<ItemBuf> {
+        let mut list = Writer::new();
+        list.array(1).text(value.as_item().as_str()?);
+        ItemBuf::parse(list.as_slice(), &Limits::new(2_000)).ok()
+    }
+    block_on(async {
+        let host = host();
+        let (mut person, _) = filled(host.clone()).await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let (at_clinic, side) = connect(&mut person, &clinic, "clinic").await;
+        let health = Shared::Dataset { title: "health", write: false };
+        let (_, whole) = granted(&mut person, &at_clinic, health).await.unwrap();
+        let ward = path("health.ward");
+        let fields = Shared::Fields(std::slice::from_ref(&ward));
+        let (_, part) = granted(&mut person, &at_clinic, fields).await.unwrap();
+        let mut migrations = Migrations::new();
+        migrations.register("health.ward", 1, &[to_list]).unwrap();
+        let migrations = Arc::new(migrations);
+        let read = async |handover: &Handover, knows: bool| {
+            let mut reads = reader(&clinic, side.agreement(), handover, &host);
+            if knows {
+                reads = reads.with_migrations(Arc::clone(&migrations));
+            }
+            let records = reads.read().await.unwrap();
+            let ward = records.iter().find(|record| record.name() == "health.ward").unwrap();
+            (ward.schema().1, ward.value().as_item().as_array().is_some())
+        };
+        for handover in [&whole, &part] {
+            assert_eq!((read(handover, false).await, read(handover, true).await), ((1, false), (2, true)));
+        }
+        let mut person = person.with_migrations(Arc::clone(&migrations));
+        assert_eq!(person.migrate().await.unwrap(), 1);
+        for handover in [&whole, &part] {
+            assert_eq!((read(handover, false).await, read(handover, true).await), ((2, true), (2, true)));
+        }
     });
 }

@@ -1,7 +1,7 @@
 //! Keys that change: erasure, a new root, a new passphrase, a second device; and all of it interrupted at every call.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,8 +13,11 @@ use deedbox::{
     host::{Admission, Config, Host, HostError, MemoryStorage, Reply, Request, SqliteStorage, system_clock},
     parts::{
         cose::RecipientSecret,
-        model::{FieldPath, Timestamp},
-        record::{ErasureLevel, ErasureReceipt, Header, NewSlot, RecoveryPhrase, Root, SlotType, Unlock},
+        model::{DatasetId, FieldPath, ObjectId, Timestamp},
+        record::{
+            Bundle, ChangedObject, ErasureLevel, ErasureReceipt, Header, NewSlot, RecoveryPhrase, Root, SlotType,
+            Unlock, peek,
+        },
     },
     person::{Keepsake, Open, Person, Pins, Secret},
 };
@@ -384,5 +387,112 @@ fn a_large_dataset_is_erased_in_steps() {
         let again = reopened(honest, &keepsake).await.unwrap();
         let found = paths(&again);
         assert_eq!((found.len(), found.contains("papers.f17")), (5_199, false));
+    });
+}
+
+type Sealed = BTreeMap<(DatasetId, ObjectId), (u32, Vec<u8>)>;
+
+/// Every object of the box with its epoch, the keyring's among them.
+async fn sealed<H: HostClient>(person: &Person<Open<H>>, keepsake: &Keepsake) -> Sealed {
+    let mut bundle = Vec::new();
+    person.export(&mut bundle).await.unwrap();
+    let bundle = Bundle::parse(&bundle).unwrap();
+    let phrase = RecoveryPhrase::parse(&keepsake.recovery_phrase).unwrap();
+    let slot = bundle.header().slots().iter().find(|slot| slot.slot_type() == SlotType::Phrase).unwrap();
+    let root = bundle.header().unlock(slot.id(), &Unlock::Phrase(&phrase)).unwrap();
+    let mut sealed = Sealed::new();
+    for dataset in bundle.verify(&root).unwrap().datasets() {
+        for object in dataset.objects() {
+            let ChangedObject::Put { object, bytes, .. } = object else { panic!("a bundle removes nothing") };
+            let epoch = peek(bytes).unwrap().epoch().unwrap().get();
+            sealed.insert((*dataset.dataset(), object), (epoch, bytes.to_vec()));
+        }
+    }
+    sealed
+}
+
+#[test]
+fn a_box_is_sealed_anew_to_the_last_object() {
+    block_on(async {
+        let honest = honest();
+        let (mut person, keepsake) = filled(honest.clone()).await;
+        let mut other = reopened(honest.clone(), &keepsake).await.unwrap();
+        let before = sealed(&person, &keepsake).await;
+        person.reseal_all().await.unwrap();
+        let after = sealed(&person, &keepsake).await;
+        assert!(before.len() > ALL.len() && before.keys().eq(after.keys()));
+        for (place, (epoch, bytes)) in &after {
+            let (former, was) = &before[place];
+            assert!(*epoch == former + 1 && bytes != was, "{place:?}");
+        }
+        assert_eq!(paths(&reopened(honest, &keepsake).await.unwrap()), set(&ALL));
+        // Another device goes on with the new keys, and may seal anew in its turn.
+        assert!(other.import(DOCUMENT, "myself").await.is_err());
+        let mut other = other.refresh().await.unwrap();
+        other.import(br#"{"person": {"name": "M"}}"#, "myself").await.unwrap();
+        other.reseal_all().await.unwrap();
+        assert_eq!(paths(&other), set(&ALL));
+    });
+}
+
+#[test]
+fn sealing_anew_that_breaks_anywhere_is_finished_by_calling_again() {
+    block_on(async {
+        for heard in [false, true] {
+            let mut at = 0;
+            loop {
+                let honest = honest();
+                let (_, keepsake) = filled(honest.clone()).await;
+                let mut broken = Broken::after_opening(&honest, &keepsake, at, heard).await;
+                let before = sealed(&reopened(honest.clone(), &keepsake).await.unwrap(), &keepsake).await;
+                let done = broken.reseal_all().await.is_ok();
+                let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
+                assert_eq!(paths(&person), set(&ALL), "{at}");
+                person.import(br#"{"person": {"name": "M"}}"#, "myself").await.unwrap();
+                if !done {
+                    person.reseal_all().await.unwrap();
+                }
+                let again = reopened(honest, &keepsake).await.unwrap();
+                assert_eq!(paths(&again), set(&ALL), "{at}");
+                let after = sealed(&again, &keepsake).await;
+                assert!(before.iter().all(|(place, (epoch, _))| after[place].0 > *epoch), "{at}");
+                if done {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at >= 3, "{at}");
+        }
+    });
+}
+
+/// More objects than one commit seals anew. What was sealed before it broke is not sealed a second time: each round, broken
+/// once and called again, is one epoch.
+#[test]
+fn sealing_anew_goes_on_where_it_broke() {
+    block_on(async {
+        let fields: Vec<String> = (0..5_200).map(|n| format!("\"f{n}\":{n}")).collect();
+        let honest = honest();
+        let (mut person, keepsake) = Person::create(honest.clone(), "a passphrase").await.unwrap();
+        person.import(format!("{{\"papers\":{{{}}}}}", fields.join(",")).as_bytes(), "myself").await.unwrap();
+        let (mut at, mut was_mixed) = (0, false);
+        loop {
+            let done = Broken::after_opening(&honest, &keepsake, at, false).await.reseal_all().await.is_ok();
+            let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
+            if !done {
+                let epochs: BTreeSet<u32> =
+                    sealed(&person, &keepsake).await.values().map(|(epoch, _)| *epoch).collect();
+                was_mixed |= epochs.len() > 1;
+                person.reseal_all().await.unwrap();
+            }
+            let again = reopened(honest.clone(), &keepsake).await.unwrap();
+            let epochs: BTreeSet<u32> = sealed(&again, &keepsake).await.values().map(|(epoch, _)| *epoch).collect();
+            assert_eq!((epochs, paths(&again).len()), ([at as u32 + 2].into(), 5_200));
+            if done {
+                break;
+            }
+            at += 1;
+        }
+        assert!(at >= 4 && was_mixed, "{at}");
     });
 }

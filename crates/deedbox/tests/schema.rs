@@ -113,3 +113,40 @@ fn what_can_not_be_read_as_the_newest_version_is_said_so_and_not_replaced() {
         person.import(br#"{"me": {"telephone": 118}}"#, "myself").await.unwrap();
     });
 }
+
+#[test]
+fn what_was_migrated_is_written_once_and_read_so_by_whoever_knows_no_migration() {
+    block_on(async {
+        let host = host();
+        let (mut person, keepsake) = Person::create(host.clone(), "a passphrase").await.unwrap();
+        person.import(br#"{"me": {"telephone": "117", "name": "Maren"}}"#, "myself").await.unwrap();
+        let (first, provenance) = person.value(&path("me.telephone")).unwrap();
+        let mut person = person.with_migrations(lists("me.telephone"));
+        assert_eq!(person.migrate().await.unwrap(), 1);
+        let written = heads(&person, &keepsake).await;
+        assert_eq!((person.migrate().await.unwrap(), heads(&person, &keepsake).await), (0, written));
+
+        let locked = Person::locate(host, keepsake.store).await.unwrap();
+        let unlocked = locked.unlock(&Secret::RecoveryPhrase(&keepsake.recovery_phrase), None).await.unwrap();
+        assert_eq!(unlocked.value(&path("me.telephone")).unwrap(), (to_list(&first).unwrap(), provenance));
+        assert_eq!(unlocked.value(&path("me.name")).unwrap().0.as_item().as_str(), Some("Maren"));
+        // It is of the newest version: nobody migrates it twice.
+        let again = unlocked.with_migrations(lists("me.telephone"));
+        assert_eq!(again.value(&path("me.telephone")).unwrap().0, to_list(&first).unwrap());
+    });
+}
+
+#[test]
+fn nothing_is_migrated_while_one_value_refuses() {
+    block_on(async {
+        let (mut person, keepsake) = Person::create(host(), "a passphrase").await.unwrap();
+        person.import(br#"{"a": {"telephone": "116"}, "me": {"telephone": 117}}"#, "myself").await.unwrap();
+        let before = heads(&person, &keepsake).await;
+        let mut both = Migrations::new();
+        both.register("a.telephone", 1, &[to_list]).unwrap().register("me.telephone", 1, &[to_list]).unwrap();
+        let mut person = person.with_migrations(Arc::new(both));
+        assert_eq!(person.migrate().await.unwrap_err().code(), "Payload.Migration");
+        let person = person.with_migrations(Arc::default());
+        assert_eq!(heads(&person, &keepsake).await, before);
+    });
+}

@@ -88,14 +88,8 @@ impl<H: HostClient> Person<Open<H>> {
             keyring.remove_device(slot);
         });
         let mut change = open.change();
-        let Reseal::Lazy { objects: mut most, bytes: mut room } = BATCH else { return Err(PersonError::Damaged) };
-        for (id, shelf) in &open.shelves {
-            open.begin_epoch(&mut keyring, id)?;
-            // As many as one commit takes; later commits do the others.
-            change.reseal.insert(*id, Reseal::Lazy { objects: most, bytes: room });
-            most = most.saturating_sub(shelf.replica.entries().len());
-            room = room.saturating_sub(shelf.len());
-        }
+        let datasets: Vec<DatasetId> = open.shelves.keys().copied().collect();
+        open.begin_epochs(&datasets, &mut keyring, &mut change)?;
         open.owner.admit(&root, now).await?;
         let keys = open.next_keyring(keyring, Some((root, header)), now).await?;
         change.keys = Some(keys);
@@ -170,11 +164,7 @@ impl<H: HostClient> Open<H> {
             change.keys = Some(Keys::of(keyring));
             change.reseal = datasets.iter().map(|id| (*id, BATCH)).collect();
             self.commit(change, now).await?;
-            while let Some(id) = datasets.iter().find(|id| self.is_stale(id)) {
-                let mut change = self.change();
-                change.reseal.insert(*id, BATCH);
-                self.commit(change, now).await?;
-            }
+            self.reseal_stale(datasets, now).await?;
             keyring = self.keyring.working_copy()?;
         }
         for id in datasets {
@@ -183,6 +173,24 @@ impl<H: HostClient> Open<H> {
         last.reseal = datasets.iter().map(|id| (*id, Reseal::Eager)).collect();
         last.keys = Some(if with_share { self.next_keyring(keyring, None, now).await? } else { Keys::of(keyring) });
         self.commit(last, now).await
+    }
+
+    /// A new epoch for each of these datasets, with as many objects sealed anew as one commit takes; later ones do the others.
+    pub(super) fn begin_epochs(
+        &self,
+        datasets: &[DatasetId],
+        keyring: &mut Keyring,
+        change: &mut Change,
+    ) -> Result<(), PersonError> {
+        let Reseal::Lazy { objects: mut most, bytes: mut room } = BATCH else { return Err(PersonError::Damaged) };
+        for id in datasets {
+            let shelf = self.shelves.get(id).ok_or(PersonError::Damaged)?;
+            self.begin_epoch(keyring, id)?;
+            change.reseal.insert(*id, Reseal::Lazy { objects: most, bytes: room });
+            most = most.saturating_sub(shelf.replica.entries().len());
+            room = room.saturating_sub(shelf.len());
+        }
+        Ok(())
     }
 
     /// A new epoch for a dataset. Epochs that hold nothing any more are forgotten on the way.
@@ -195,7 +203,7 @@ impl<H: HostClient> Open<H> {
     }
 
     /// The keyring under its next epoch, whose share the host has from now on.
-    async fn next_keyring(
+    pub(super) async fn next_keyring(
         &self,
         keyring: Keyring,
         root: Option<(Root, Header)>,
@@ -217,7 +225,7 @@ impl<H: HostClient> Open<H> {
     }
 
     /// Whether an object of the dataset is sealed in an older epoch than the present one.
-    fn is_stale(&self, id: &DatasetId) -> bool {
+    pub(super) fn is_stale(&self, id: &DatasetId) -> bool {
         let present = self.keyring.dataset(id).and_then(|dataset| dataset.keys().current());
         let mut objects = self.shelves.get(id).into_iter().flat_map(|shelf| shelf.sealed());
         objects.any(|(_, bytes)| deedbox_record::peek(bytes).ok().and_then(|prefix| prefix.epoch()) != present)
