@@ -1,6 +1,6 @@
 //! Credentials against the bare signatures that they can't do without: verifying against two strict verifications, issuing
-//! and presenting against one signature. Prints ratios with their goals; never fails on a clock.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench")]
+//! and presenting against one signature. The claims about them are measured by `ratios -- credential`.
+#![expect(clippy::unwrap_used, reason = "a bench")]
 
 use std::hint::black_box;
 
@@ -87,19 +87,14 @@ fn credential(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("credential verify");
     group.bench_function("two bare verify_strict", |bencher| bencher.iter(two));
-    for (count, goal) in [(20, 1.15), (100, 1.6), (900, 5.5)] {
+    for count in [20, 100, 300, 900] {
         let case = Case::new(count);
         let verifier = case.verifier();
         let ours = || verify(&case, &verifier);
         // What arrives is what was selected.
         assert_eq!(ours(), case.selection.revealed().as_bytes().len());
         group.bench_function(format!("{count} disclosures"), |bencher| bencher.iter(ours));
-        println!("verify {count} / two bare verify_strict: {:.3} (goal {goal})", ratio(ours, two));
     }
-    let (small, large) = (Case::new(300), Case::new(900));
-    let (with_small, with_large) = (small.verifier(), large.verifier());
-    let growth = ratio(|| verify(&large, &with_large), || verify(&small, &with_small));
-    println!("verify 900 / verify 300: {growth:.3} (goal 3.3)");
     group.finish();
 
     let mut group = criterion.benchmark_group("credential write");
@@ -114,7 +109,6 @@ fn credential(criterion: &mut Criterion) {
     let audience = Audience::parse(AUD).unwrap();
     let present = || case.held.present(&case.selection, &audience, &nonce(), &case.holder, NOW).unwrap();
     group.bench_function("present 20", |bencher| bencher.iter(present));
-    println!("present 20 / one bare signature: {:.3} (goal 1.5)", ratio(present, one));
     let copies: Vec<BatchCopy> =
         (0..50).map(|_| BatchCopy::new(LocalSigner::generate(&mut rng).public().clone())).collect();
     group.bench_function("batch of 50 x 20", |bencher| {
@@ -143,27 +137,6 @@ fn status(criterion: &mut Criterion) {
     group.bench_function(format!("verify a million entries, {} bytes", token.len()), |bencher| bencher.iter(read));
     group.bench_function("look up one", |bencher| bencher.iter(|| kept.status(black_box(104_729))));
     group.finish();
-}
-
-/// The median ratio of paired rounds, each of which times both.
-fn ratio<A, B>(ours: impl Fn() -> A, rival: impl Fn() -> B) -> f64 {
-    let mut ratios: Vec<f64> = (0..101)
-        .map(|_| {
-            let (ours, rival) = (time(&ours), time(&rival));
-            ours / rival
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
-fn time<T>(work: &impl Fn() -> T) -> f64 {
-    let start = std::time::Instant::now();
-    for _ in 0..20 {
-        black_box(work());
-    }
-    start.elapsed().as_secs_f64()
 }
 
 criterion_group!(benches, credential);
