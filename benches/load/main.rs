@@ -1,7 +1,7 @@
 //! A host under load: many stores, many writers, many feeds.
 //!
 //! ```sh
-//! .ci/run load                                              # everything, with a PostgreSQL of its own; about ten minutes
+//! .ci/run load                                              # everything, with a PostgreSQL of its own; long
 //! cargo bench -p deedbox-benches --bench load -- sqlite     # one part: sqlite, postgres, feeds
 //! ```
 //!

@@ -160,7 +160,7 @@ impl<H: HostClient> Person<RolledBack<H>> {
         let mut change = open.change();
         change.above = older.iter().filter(|of| of.held <= of.pinned).map(|of| (of.dataset, of.pinned)).collect();
         change.log(open.alarm(Some(&pins), now));
-        // An old copy: the commit renews the connections' devices.
+        // An old copy: each connection goes on as another device from its next change on, and pins say so until then.
         open.pinned = false;
         open.commit(change, now).await?;
         open.tidy(now).await?;
