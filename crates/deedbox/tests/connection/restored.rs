@@ -17,26 +17,30 @@ use pollster::block_on;
 use super::{
     granted::{granted, permit_all},
     restorable::Restorable,
-    sides::{Sides, contents, host, later, person_code, texts},
+    sides::{Client, Sides, contents, host, later, person_code, texts},
 };
+
+/// The host burnt down, and another one got an export of before the last message, which the council has read.
+async fn from_an_old_export() -> Sides<Client> {
+    let mut sides = Sides::meet(host()).await;
+    sides.person_leaves("before").await.unwrap();
+    let mut old = Cursor::new(Vec::new());
+    sides.person.export(&mut old).await.unwrap();
+    old.set_position(0);
+    sides.person_leaves("after").await.unwrap();
+    assert_eq!(texts(&sides.council_collects().await.unwrap()).len(), 2);
+    let there = host();
+    let phrase = Secret::RecoveryPhrase(&sides.keepsake.recovery_phrase);
+    sides.person = Person::import_bundle(there.clone(), &mut old, &phrase).await.unwrap();
+    Sides { client: there, ..sides }
+}
 
 #[test]
 fn a_box_from_an_old_export_goes_on_as_another_device() {
     block_on(async {
-        let mut sides = Sides::meet(host()).await;
-        sides.person_leaves("before").await.unwrap();
-        let mut old = Cursor::new(Vec::new());
-        sides.person.export(&mut old).await.unwrap();
-        old.set_position(0);
-        sides.person_leaves("after").await.unwrap();
-        assert_eq!(texts(&sides.council_collects().await.unwrap()).len(), 2);
-
-        // The host burns down; another one gets the old export.
-        let there = host();
+        let mut sides = from_an_old_export().await;
         let words = sides.keepsake.recovery_phrase.clone();
         let phrase = Secret::RecoveryPhrase(&words);
-        sides.person = Person::import_bundle(there.clone(), &mut old, &phrase).await.unwrap();
-        sides.client = there;
         // A plain continuation would use number 1 again; it would be a replay. The new host has to admit the council too.
         sides.person.announce(&sides.id).await.unwrap();
         sides.person_leaves("restored").await.unwrap();
@@ -61,24 +65,14 @@ fn a_box_from_an_old_export_goes_on_as_another_device() {
 fn an_old_copy_stays_one_when_it_is_refreshed_or_opened_by_its_own_pins() {
     block_on(async {
         for refreshed in [true, false] {
-            let mut sides = Sides::meet(host()).await;
-            sides.person_leaves("before").await.unwrap();
-            let mut old = Cursor::new(Vec::new());
-            sides.person.export(&mut old).await.unwrap();
-            old.set_position(0);
-            sides.person_leaves("after").await.unwrap();
-            assert_eq!(texts(&sides.council_collects().await.unwrap()).len(), 2);
-
-            let there = host();
+            let mut sides = from_an_old_export().await;
             let words = sides.keepsake.recovery_phrase.clone();
             let phrase = Secret::RecoveryPhrase(&words);
-            let copy = Person::import_bundle(there.clone(), &mut old, &phrase).await.unwrap();
-            let pins = Pins::parse(&copy.pins().to_bytes()).unwrap();
-            sides.client = there.clone();
             sides.person = if refreshed {
-                copy.refresh().await.unwrap()
+                sides.person.refresh().await.unwrap()
             } else {
-                let locked = Person::locate(there, sides.keepsake.store).await.unwrap();
+                let pins = Pins::parse(&sides.person.pins().to_bytes()).unwrap();
+                let locked = Person::locate(sides.client.clone(), sides.keepsake.store).await.unwrap();
                 locked.unlock(&phrase, Some(&pins)).await.unwrap()
             };
             sides.person.announce(&sides.id).await.unwrap();
