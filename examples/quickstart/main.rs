@@ -35,14 +35,14 @@ use deedbox::{
             Regime, Selector, Sensitivity, Terms, To, Vocabulary,
         },
         credential::{
-            Audience, Challenge, ClaimSet, CredentialTemplate, Nonce, StatusPolicy, TrustStore, Vct, VctPolicy,
-            Verifier, claim_path,
+            Audience, Challenge, ClaimPath, ClaimSet, CredentialTemplate, Nonce, Segment, StatusPolicy, TrustStore,
+            Vct, VctPolicy, Verifier, claim_path,
         },
         interop::Import,
         model::{Digest, FieldPath, Name, Timestamp},
         record::UnlockError,
     },
-    person::{Channel, Open, Person, Secret, category_of},
+    person::{Channel, Open, Person, Secret, category_of, claim_field},
     provider::{Provider, Session},
 };
 use device::Device;
@@ -251,12 +251,15 @@ async fn first_visit(folder: &Path, url: Option<&str>, document: &[u8], import: 
     let mut trust = TrustStore::new();
     trust.pin_issuer(hospital.uri(), hospital.issuing_key().clone());
     let credential = issue(&mut person, &mut at_hospital, &hospital, &mut hospital_side, &trust).await?;
+    // What it says can be spoken of in rules from now on, each claim by itself.
+    person.adopt(story.vocabulary(), |title| story.sensitivity(title)).await?;
     println!("   a credential, verified, bound to the person's key and kept word for word");
     clock.step("issued and kept", "1 credential");
 
     println!("5. The charity asks");
     person.apply(permission.clone()).await?;
     person.apply(story.prohibition()?).await?;
+    person.apply(is_a_patient()?).await?;
     ask(&mut person, &mut at_charity, &mut charity_side, &story).await?;
     clock.step("decided and released", format!("{} fields asked", story.asked.len()));
 
@@ -351,7 +354,11 @@ impl Story {
     fn sensitivity(&self, title: &str) -> Sensitivity {
         let fhir = self.datasets.iter().any(|other| other == "Patient");
         let plain = ["Bundle", "Consent", "Patient", "RelatedPerson", "Task"].contains(&title);
-        if title == "health" || (fhir && !plain) { Sensitivity::SPECIAL } else { Sensitivity::ORDINARY }
+        if title == "health" || title.starts_with("credential/") || (fhir && !plain) {
+            Sensitivity::SPECIAL
+        } else {
+            Sensitivity::ORDINARY
+        }
     }
 
     fn permission(&self) -> Result<Permission, Stop> {
@@ -383,6 +390,20 @@ impl Story {
         let special = self.sensitivity(&self.main) == Sensitivity::SPECIAL;
         Ok(if special { ask.ground(Ground::EXPLICIT_CONSENT) } else { ask })
     }
+}
+
+/// The charity may learn, to give support, that somebody is a patient, and not on which ward.
+fn is_a_patient() -> Result<Permission, Stop> {
+    let now = system_clock();
+    let to = To::Party(Name::parse("charity")?);
+    let permission = Permission::new(Name::parse("is-a-patient")?, to, Name::parse("support")?, Basis::CONSENT)
+        .actions(Action::Query)
+        .fields(Selector::of([claim_field(Some(&PATIENT), &Segment::from(500))?]))
+        .between(now, now.saturating_add_secs(90 * 86_400))
+        .retention(30 * 86_400)
+        .ground(Ground::EXPLICIT_CONSENT)
+        .evidence(Evidence::of(EvidenceKind::EXPLICIT));
+    Ok(permission)
 }
 
 /// A connection from invitation to agreement: the person's end and the provider's.
@@ -488,14 +509,23 @@ async fn present(
     let audience = Audience::parse("https://charity.example")?;
     // The nonce is the channel: a presentation that is passed on to another channel is worthless there.
     let nonce = Nonce::try_new(channel.binding())?;
-    let shown = person.present(channel, credential, &[claim_path![500]], &audience, &nonce).await?;
+    let ask =
+        Ask::read_all(Name::parse("support")?, Basis::CONSENT).action(Action::Query).ground(Ground::EXPLICIT_CONSENT);
+    let entries = person.log().len();
+    let ward: [ClaimPath; 1] = [claim_path![501]];
+    let refused =
+        person.present(channel, credential, &ward, &ask.clone().action(Action::Read), &audience, &nonce).await;
+    let Err(PersonError::Refused(refused)) = refused else { return check(false, "nobody permitted the ward") };
+    check(refused.entry == entries && person.log().len() == entries + 1, "the refusal is in the log")?;
+    let shown = person.present(channel, credential, &[claim_path![500]], &ask, &audience, &nonce).await?;
+    check(shown.decision.withheld().is_empty(), "the claim was permitted")?;
     let short = StatusPolicy::ShortLived { max_secs: 31 * 86_400 };
     let verifier = Verifier::new(trust, audience, VctPolicy::one(PATIENT), short);
     let challenge = Challenge::try_new(charity.binding(), Challenge::MAX_AGE_SECS)?;
-    let accepted = charity.verify(&shown, &verifier, challenge)?;
+    let accepted = charity.verify(&shown.reply, &verifier, challenge)?;
     check(accepted.claims().at(&claim_path![500])?.as_bool()?, "the verifier sees the claim")?;
     check(accepted.claims().at(&claim_path![501]).is_err(), "the verifier does not see the other claim")?;
-    println!("   verified without asking the hospital: patient = yes; the ward stayed at home");
+    println!("   verified without asking the hospital: patient = yes; the ward was refused");
     Ok(())
 }
 

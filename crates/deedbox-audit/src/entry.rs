@@ -9,7 +9,7 @@ use crate::AuditError;
 /// entry = { 1: 1, 2: seq: uint, 3: time, 4: kind, 5: party: tstr / null, ? 6: purpose: tstr, ? 7: action: uint, ? 8: basis: uint,
 ///           ? 9: ground: uint, ? 10: released: [* tstr], ? 11: withheld: [* [tstr, reason: uint]], ? 12: determining: [* tstr],
 ///           ? 13: obligations: uint, 14: policy: bytes32, ? 15: receipt: bytes32, ? 16: refusal: uint, ? 17: host-notice: bytes32,
-///           ? 18: recipient: tstr, ? 19: assurance: uint, ? 20: conditions: [* tstr], ? 21: all: true }
+///           ? 18: recipient: tstr, ? 19: assurance: uint, ? 20: conditions: [* tstr], ? 21: all: true, ? 22: stopped: true }
 /// ```
 ///
 /// [`Entry::new`] sets what every entry has; the rest is public and optional, and an empty list is left out.
@@ -31,7 +31,7 @@ pub struct Entry {
     pub basis: Option<u64>,
     /// The ground asserted for sensitive fields, by its code.
     pub ground: Option<u64>,
-    /// The fields that left.
+    /// The fields that left, or, of a decision that was stopped, might have.
     pub released: Vec<String>,
     /// The fields that did not, each with the reason's code.
     pub withheld: Vec<(String, u64)>,
@@ -55,6 +55,8 @@ pub struct Entry {
     pub conditions: Vec<String>,
     /// Whether all permitted fields were asked for, not a list.
     pub all: bool,
+    /// Whether nothing left although something was permitted: what was wanted needed more. No permission is used then.
+    pub stopped: bool,
 }
 
 /// What kind of thing an entry tells of.
@@ -102,7 +104,14 @@ impl Entry {
             assurance: None,
             conditions: Vec::new(),
             all: false,
+            stopped: false,
         }
+    }
+
+    /// The permissions that something left by: those that a limit counts.
+    pub fn used(&self) -> impl Iterator<Item = &str> {
+        let is_use = self.kind == EntryKind::Decision && !self.stopped;
+        self.determining.iter().filter(move |_| is_use).map(String::as_str)
     }
 
     /// Its deterministic CBOR.
@@ -197,10 +206,12 @@ impl Entry {
             if !self.conditions.is_empty() {
                 map.int(20, |w| names(w, &self.conditions));
             }
-            if self.all {
-                map.int(21, |w| {
-                    w.bool(true);
-                });
+            for (key, is_so) in [(21, self.all), (22, self.stopped)] {
+                if is_so {
+                    map.int(key, |w| {
+                        w.bool(true);
+                    });
+                }
             }
         });
         writer.into_vec()
@@ -248,10 +259,8 @@ impl Entry {
             recipient: text(fields.optional(18)?)?,
             assurance: number(fields.optional(19)?)?,
             conditions: list(fields.optional(20)?, |item| item.as_str().map(str::to_owned))?,
-            all: match fields.optional(21)? {
-                None => false,
-                Some(item) => item.as_bool().filter(|all| *all)?,
-            },
+            all: flag(fields.optional(21)?)?,
+            stopped: flag(fields.optional(22)?)?,
         };
         fields.finish()?;
         Some(entry)
@@ -303,6 +312,14 @@ fn number(item: Option<Item<'_>>) -> Option<Option<u64>> {
     match item {
         None => Some(None),
         Some(item) => Some(Some(item.as_u64()?)),
+    }
+}
+
+/// A flag that is left out when it is down.
+fn flag(item: Option<Item<'_>>) -> Option<bool> {
+    match item {
+        None => Some(false),
+        Some(item) => item.as_bool().filter(|is_so| *is_so),
     }
 }
 

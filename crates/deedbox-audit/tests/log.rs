@@ -214,7 +214,7 @@ fn entries() -> impl Strategy<Value = Entry> {
     let who = (proptest::option::of("[a-z]{1,8}"), proptest::option::of("[a-z]{1,8}"));
     let numbers = (number(), number(), number(), number(), number());
     let lists = (names(), names(), proptest::collection::vec(("[a-z]{1,4}", any::<u64>()), 0..3));
-    let facts = (proptest::option::of("[a-z]{1,8}"), number(), names(), any::<bool>());
+    let facts = (proptest::option::of("[a-z]{1,8}"), number(), names(), any::<bool>(), any::<bool>());
     (who, numbers, lists, (digest(), digest(), facts), any::<u32>()).prop_map(|(who, numbers, lists, digests, time)| {
         let time = Timestamp::from_secs(time.into());
         let mut entry = Entry::new(time, EntryKind::Alarm, who.0.as_deref(), Digest::from_bytes([1; 32]));
@@ -222,7 +222,7 @@ fn entries() -> impl Strategy<Value = Entry> {
         (entry.action, entry.basis, entry.ground, entry.obligations, entry.refusal) = numbers;
         (entry.released, entry.determining, entry.withheld) = lists;
         (entry.receipt, entry.host_notice) = (digests.0, digests.1);
-        (entry.recipient, entry.assurance, entry.conditions, entry.all) = digests.2;
+        (entry.recipient, entry.assurance, entry.conditions, entry.all, entry.stopped) = digests.2;
         entry
     })
 }

@@ -3,7 +3,7 @@
 use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
 use core::fmt;
 
-use deedbox_cbor::{Item, Limits, MapWriter, Order, Writer};
+use deedbox_cbor::{Array, Item, Limits, Map, MapWriter, Order, Writer};
 use deedbox_cose::{CoseError, Signer, VerifyKey, sign1};
 use deedbox_crypto::hash;
 use deedbox_model::{Digest, Timestamp};
@@ -12,7 +12,7 @@ use crate::{
     claims::{ClaimPath, Claims, Date, StatusReference, Vct},
     disclosure::{Assembled, Paths},
     error::{ClaimsError, HolderError, PresentError, VerifyError},
-    issue::write_sd_claims,
+    issue::{thumbprint_uri, write_sd_claims},
     profile,
     status::StatusSource,
     trust::TrustStore,
@@ -174,6 +174,40 @@ impl HeldCredential {
     #[must_use]
     pub fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// The top claims that say something of the person, with their keys: all but those that say something of the credential (its
+    /// issuer, audience, times, id, key, type, challenge and status), and but a subject that only names the key it is bound to.
+    pub fn personal_claims(&self) -> impl Iterator<Item = (Item<'_>, Item<'_>)> {
+        self.personal(&self.claims)
+    }
+
+    /// Those of [`personal_claims`](Self::personal_claims) of which a verifier learns something by `selection`, with what it
+    /// learns. An array or map of which nothing is left but that it is there is not among them.
+    ///
+    /// # Errors
+    /// [`PresentError::OtherCredential`] for a selection of another one.
+    pub fn shown<'a>(
+        &'a self,
+        selection: &'a Selection,
+    ) -> Result<impl Iterator<Item = (Item<'a>, Item<'a>)>, PresentError> {
+        if selection.of != self.digest {
+            return Err(PresentError::OtherCredential);
+        }
+        let all = self.claims.as_item().as_map();
+        let is_bare = move |key: Item<'_>, left: Item<'_>| {
+            let whole = || all.and_then(|all| all.iter().find(|(other, _)| *other == key));
+            is_empty(left) && whole().is_some_and(|(_, whole)| !is_empty(whole))
+        };
+        Ok(self.personal(&selection.revealed).filter(move |(key, left)| !is_bare(*key, *left)))
+    }
+
+    fn personal<'a>(&'a self, claims: &'a Claims) -> impl Iterator<Item = (Item<'a>, Item<'a>)> {
+        let is_key = |value: Item<'_>| value.as_str() == Some(thumbprint_uri(&self.holder_key).as_str());
+        let all = claims.as_item().as_map().into_iter().flat_map(|map| map.iter());
+        all.filter(move |(key, value)| {
+            !key.as_i64().is_some_and(|key| profile::is_never_redacted(key) || (key == profile::SUB && is_key(*value)))
+        })
     }
 
     /// Who issued it.
@@ -437,6 +471,10 @@ fn received_protected(bytes: &[u8]) -> Result<&[u8], VerifyError> {
     let limits = Limits::new(profile::MAX_TOKEN).with_depth(profile::MAX_DEPTH);
     let parts = deedbox_cbor::read(bytes, Order::Any, &limits)?.as_tag().and_then(|(_, content)| content.as_array());
     Ok(parts.and_then(|parts| parts.get(0)?.as_bytes()).ok_or(CoseError::Shape)?)
+}
+
+fn is_empty(item: Item<'_>) -> bool {
+    item.as_map().is_some_and(Map::is_empty) || item.as_array().is_some_and(Array::is_empty)
 }
 
 fn is_sorted(bytes: &[u8]) -> bool {

@@ -407,7 +407,7 @@ fn write_status(writer: &mut Writer, status: &StatusReference) {
 const REGISTERED: usize = 512;
 
 /// `urn:ietf:params:oauth:ckt:sha-256:` and the thumbprint in base64url without padding (RFC 9679, section 5.4).
-fn thumbprint_uri(key: &VerifyKey) -> String {
+pub(crate) fn thumbprint_uri(key: &VerifyKey) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut uri = String::with_capacity(profile::THUMBPRINT_URI.len().saturating_add(43));
     uri.push_str(profile::THUMBPRINT_URI);

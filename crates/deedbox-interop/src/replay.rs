@@ -92,7 +92,7 @@ pub fn replay<'p>(rows: &[Row], policy_of: impl Fn(&Digest) -> Option<&'p Policy
             Some(_) => Replayed::Different,
         };
         replayed.push((entry.seq, outcome));
-        for id in entry.determining.iter().filter_map(|id| Name::parse(id).ok()) {
+        for id in entry.used().filter_map(|id| Name::parse(id).ok()) {
             uses.entry(id).or_default().push(entry.time);
         }
     }
@@ -104,6 +104,8 @@ fn is_same(entry: &Entry, policy: &Policy, uses: &BTreeMap<Name, Vec<Timestamp>>
     let mut again = decision_entry(&ask, &host, &policy.decide(&ask, &host), entry.policy);
     // What a decision does not determine.
     (again.seq, again.receipt, again.host_notice) = (entry.seq, entry.receipt, entry.host_notice);
+    // Only what was permitted can be stopped.
+    again.stopped = entry.stopped && !again.determining.is_empty();
     again == *entry
 }
 

@@ -8,7 +8,7 @@ use deedbox_record::{
     BundleError, GrantError, HeadError, OpenError, PayloadError, PhraseError, SealError, UnlockError,
 };
 
-use crate::FileError;
+use crate::{FileError, person::Refused};
 
 macro_rules! person_error {
     ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {
@@ -92,6 +92,8 @@ person_error! {
     Phrase(PhraseError);
     /// A credential was not presented.
     Present(PresentError);
+    /// The rules do not permit claims to be shown. Ask the person; nothing left, and the log has it.
+    Refused(Box<Refused>);
     /// A rule was refused.
     Rule(RuleError);
     /// Something was not sealed.

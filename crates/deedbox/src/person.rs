@@ -49,6 +49,7 @@ pub use by_grant::GrantedAnswer;
 pub use channel::{Answered, Channel, Connecting};
 pub use connection::{Calling, Standing};
 pub use consent::{Applied, category_of};
+pub use credential::{Refused, category_of_credential, claim_field};
 pub use delivery::Note;
 pub use file::NewFile;
 pub use grant::{Granted, Shared};
@@ -728,10 +729,8 @@ fn log_id(checkpoint: &[u8]) -> Option<LogId> {
 
 /// Counts what an entry released under each permission.
 fn count_uses(uses: &mut BTreeMap<Name, Vec<Timestamp>>, entry: &Entry) {
-    if entry.kind == EntryKind::Decision {
-        for id in entry.determining.iter().filter_map(|id| Name::parse(id).ok()) {
-            uses.entry(id).or_default().push(entry.time);
-        }
+    for id in entry.used().filter_map(|id| Name::parse(id).ok()) {
+        uses.entry(id).or_default().push(entry.time);
     }
 }
 

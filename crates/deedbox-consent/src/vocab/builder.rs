@@ -91,6 +91,12 @@ impl VocabularyBuilder {
         self
     }
 
+    /// Whether there is a party of that name so far.
+    #[must_use]
+    pub fn has_party(&self, name: &Name) -> bool {
+        self.parties.contains_key(name)
+    }
+
     /// Adds a cluster with one roster, the current one.
     pub fn cluster(mut self, name: &str, number: NonZeroU32, members: &[&str]) -> Self {
         if let (Some(name), Some(members)) = (self.name_of(name), self.names_of(members)) {

@@ -166,3 +166,43 @@ fn broken_randomness_is_noticed() {
         issuer.issue(&Fixture::template(), Fixture::claims(), fixture.holder.public(), None, fixture.now, &mut Stuck);
     assert_eq!(result.unwrap_err(), IssueError::Randomness);
 }
+
+fn keys<'a>(claims: impl Iterator<Item = (deedbox_cbor::Item<'a>, deedbox_cbor::Item<'a>)>) -> Vec<i64> {
+    claims.map(|(key, _)| key.as_i64().unwrap()).collect()
+}
+
+/// What is decided on before anything is shown: the claims on the person, and of these only what the verifier learns of.
+#[test]
+fn claims_on_the_person_are_told_apart_from_those_on_the_credential() {
+    let mut fixture = Fixture::new();
+    let claims = ClaimSet::builder()
+        .claim(500, true)
+        .redactable(501, "1971-03-09")
+        .claim(502, ClaimMap::new().redactable("street", "7 Mill Lane").redactable("city", "York"))
+        .claim(503, ClaimArray::new().redactable(1).decoys(2))
+        .claim(504, ClaimArray::new())
+        .build()
+        .unwrap();
+    let bytes = fixture.issue(claims);
+    let held = fixture.accept(&bytes).unwrap();
+    // Neither issuer, times, key and type, nor the subject, which is the key's thumbprint.
+    assert_eq!(keys(held.personal_claims()), [500, 501, 502, 503, 504]);
+    let shown = |paths: &[ClaimPath]| {
+        let selection = held.select(paths).unwrap();
+        let shown = held.shown(&selection).unwrap();
+        keys(shown)
+    };
+    // What every verifier sees counts; a bare map or array does not, unless it never held anything.
+    assert_eq!(shown(&[]), [500, 504]);
+    assert_eq!(shown(&[claim_path![502, "city"]]), [500, 502, 504]);
+    assert_eq!(shown(&[claim_path![501], claim_path![503, 0]]), [500, 501, 503, 504]);
+
+    let bytes = fixture.issue(Fixture::claims());
+    let other = fixture.accept(&bytes).unwrap();
+    assert!(matches!(other.shown(&held.select(&[]).unwrap()).err(), Some(PresentError::OtherCredential)));
+
+    // A subject of another kind is the person.
+    let payload = fixture.payload(|_| {});
+    let named = fixture.accept(&raw_sign1(&fixture.issuer, &fixture.header(), &[0xa0], &payload)).unwrap();
+    assert_eq!(keys(named.personal_claims()), [2]);
+}

@@ -4,7 +4,7 @@ use deedbox_cbor::{ItemBuf, Limits};
 use deedbox_connect::{
     Accepted, Accepting, Agreement, AwaitingConfirm, Body, Contact, Invitation, Link, LiveSession, Reply, Wish,
 };
-use deedbox_consent::{Ask, Decision, HostFacts};
+use deedbox_consent::{Action, Ask, Decision, HostFacts};
 use deedbox_interop::replay::decision_entry;
 use deedbox_model::{Assurance, Name, Timestamp};
 use deedbox_record::Granularity;
@@ -173,7 +173,8 @@ impl<H: HostClient> Person<Open<H>> {
     /// Answers an ask that came through a channel: decides it by the rules in force, and releases what they permit.
     ///
     /// The decision and the use of limited permissions are in the log, and the log at the host, before this gives the reply:
-    /// there is no way to one without the other. The other side learns what it gets and nothing of what it does not.
+    /// there is no way to one without the other. The other side learns what it gets and nothing of what it does not. A claim of a
+    /// credential is no value: it leaves by [`Person::present`].
     ///
     /// # Errors
     /// [`PersonError::Connect`], [`PersonError::Unexpected`], [`PersonError::Host`]; nothing leaves then.
@@ -204,7 +205,11 @@ impl<H: HostClient> Person<Open<H>> {
         let (facts, decision) = open.decide(channel, &ask, conditions, now);
         let answer = open.release(&decision)?;
         let mut change = open.change();
-        change.log(decision_entry(&ask, &facts, &decision, open.policy_digest()));
+        let mut entry = decision_entry(&ask, &facts, &decision, open.policy_digest());
+        // Such as a claim of a credential, or a field that was erased since its words were adopted.
+        let is_empty = ask.action == Some(Action::Read) && answer.values.is_empty();
+        entry.stopped = is_empty && matches!(decision, Decision::Permit(_));
+        change.log(entry);
         let number = change.log.len().saturating_sub(1);
         open.commit(change, now).await?;
         let reply = channel.send(ANSWER, &answer.to_bytes())?;

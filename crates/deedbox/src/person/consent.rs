@@ -6,7 +6,7 @@ use std::{
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_consent::{Action, At, Change, Impact, Maker, MandateStatus, Policy, Sensitivity, VocabularyBuilder};
 use deedbox_cose::sha256;
-use deedbox_model::{Digest, Name};
+use deedbox_model::{ConnectionId, Digest, Name};
 use deedbox_record::{GrantId, Granularity, Record, VerifiedAgreement as _};
 
 use super::{Channel, Open, POLICY, Person, Rules, bytes_item};
@@ -41,7 +41,10 @@ pub fn category_of(title: &str) -> Result<Name, PersonError> {
 impl<H: HostClient> Person<Open<H>> {
     /// Sets the vocabulary that rules are written in: `base` has purposes, parties and clusters; every dataset becomes a
     /// category, every field in the box a field of it, with the sensitivity that `sensitivity` gives its dataset, and with its
-    /// issuer, who must be one of the parties, if it was delivered. Rules made before are kept.
+    /// issuer, who must be one of the parties, if it was delivered. Every type of credential in the box becomes a category too
+    /// ([`category_of_credential`](super::category_of_credential)), with the sensitivity of that name, and every top claim a field
+    /// of it ([`claim_field`](super::claim_field)), with its issuer where that is one of the parties; so a permission for
+    /// `age_over_18` shows no birth date. Rules made before are kept.
     ///
     /// Other words make rules mean something else: a grant that reaches a field which its holder may then read for no purpose, or
     /// not write if it lets them write, is taken back in the same commit, as by [`Person::apply`].
@@ -56,7 +59,13 @@ impl<H: HostClient> Person<Open<H>> {
     ) -> Result<Applied, PersonError> {
         let now = system::now();
         let issuers = self.issuers()?;
+        let agreements = self.agreements()?;
+        let party = |connection: &ConnectionId| {
+            let of = agreements.iter().find(|(_, agreement)| agreement.connection_id() == *connection);
+            of.map(|(party, _)| party.clone())
+        };
         let open = &mut self.state;
+        let claims = open.claims(party)?;
         let mut fields: BTreeMap<Name, (Name, Sensitivity, Option<&Name>)> = BTreeMap::new();
         let mut categories = BTreeSet::new();
         for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
@@ -69,6 +78,11 @@ impl<H: HostClient> Person<Open<H>> {
                 fields.insert(field, (category.clone(), sensitivity(dataset.title()), issuer));
             }
             categories.insert(category);
+        }
+        for (claim, (category, issuer)) in &claims {
+            let issuer = issuer.as_ref().filter(|issuer| base.has_party(issuer));
+            fields.insert(claim.clone(), (category.clone(), sensitivity(category.as_str()), issuer));
+            categories.insert(category.clone());
         }
         let mut builder = base;
         for category in &categories {
