@@ -159,12 +159,20 @@ fn what_is_counted_or_bounded_is_not_granted() {
         person.apply(permission("once", &["me.name"], 500).limit(1, None)).await.unwrap();
         person.apply(permission("recent", &["me.phone"], 500).records(recent)).await.unwrap();
         person.apply(permission("care", &["health.ward"], 500)).await.unwrap();
-        let before = (person.log().len(), person.grants().unwrap().len());
         for field in ["me.name", "me.phone"] {
+            let (log, grants) = (person.log().len(), person.grants().unwrap().len());
             let record = session.ask(&ask(&["health.ward", field])).unwrap();
             let refused = person.answer_by_grant(&mut channel, &record, in_secs(3_600)).await;
             assert_eq!(refused.unwrap_err().code(), "Limited", "{field}");
+            let path = [FieldPath::parse(field).unwrap()];
+            let refused = person.grant(&channel, Shared::Fields(&path), &ask(&[]), in_secs(3_600)).await;
+            assert_eq!(refused.unwrap_err().code(), "Limited", "{field}");
+            // The log has both, and that nothing came of them.
+            assert_eq!((person.log().len(), person.grants().unwrap().len()), (log + 2, grants));
+            let new = &entries(&person)[usize::try_from(log).unwrap()..];
+            assert!(new.iter().all(|entry| entry.stopped && entry.released.contains(&field.to_owned())));
         }
+        let before = (person.log().len(), person.grants().unwrap().len());
         let record = session.ask(&ask(&["health.ward"]).action(Action::Write)).unwrap();
         let refused = person.answer_by_grant(&mut channel, &record, in_secs(3_600)).await;
         assert_eq!(refused.unwrap_err().code(), "Unexpected");
@@ -222,6 +230,9 @@ fn what_the_person_grants_unasked_the_rules_must_permit_too() {
         let refused = person.grant(&channel, whole(true), &care, in_secs(3_600)).await.unwrap();
         assert!(refused.handovers.is_empty());
         assert_eq!(refused.decision.withheld()[&name("health.ward")], Reason::ActionNotCovered);
+        // Reading alone was permitted, and nothing came of that either.
+        let [.., reading, writing] = &entries(&person)[..] else { panic!("two decisions") };
+        assert_eq!((reading.stopped, reading.released.len(), writing.released.len()), (true, 2, 0));
         assert_eq!(person.grants().unwrap().len(), 3);
     });
 }

@@ -318,6 +318,24 @@ async fn answered(
 }
 
 #[test]
+fn whoever_may_do_something_else_reads_nothing_by_it() {
+    block_on(async {
+        let (mut person, ..) = filled().await;
+        let clinic = Provider::generate("https://clinic.example").unwrap();
+        let (mut channel, mut session) = connect(&mut person, &clinic, "clinic").await;
+        let rest = [Action::Write, Action::Append, Action::Erase, Action::Notify, Action::Profile, Action::Query];
+        person.apply(permission("rest", "clinic", "care", &rest)).await.unwrap();
+        let ask = Ask::read(name("care"), Basis::CONTRACT, [field(&person, "health.ward")]);
+        for action in rest {
+            let ask = ask.clone().action(action);
+            let (decision, answer) = answered(&mut person, &mut channel, &mut session, &ask).await.unwrap();
+            assert!(matches!(decision, Decision::Permit(_)));
+            assert_eq!((answer.outcome, answer.values.len()), (2, 0));
+        }
+    });
+}
+
+#[test]
 fn what_may_be_asked_once_is_answered_once() {
     block_on(async {
         let (mut person, keepsake, host) = filled().await;

@@ -6,7 +6,6 @@ use std::{
 };
 
 use deedbox_consent::{Action, Ask, Bounds, Decision, Permit};
-use deedbox_interop::replay::decision_entry;
 use deedbox_model::{DatasetId, ObjectId, Timestamp};
 use deedbox_record::{GrantError, GrantId, GrantScope, Grantee, Granularity};
 
@@ -37,7 +36,8 @@ impl<H: HostClient> Person<Open<H>> {
     /// grants are in the log before this gives anything. A change of the rules takes them back ([`Person::apply`]).
     ///
     /// # Errors
-    /// [`PersonError::Limited`] when a permission that is needed for it counts uses or is for records of certain times;
+    /// [`PersonError::Limited`] when a permission that is needed for it counts uses or is for records of certain times: the log has
+    /// the decision, and that nothing came of it.
     /// [`PersonError::Unexpected`] for an ask to do anything else than read; [`PersonError::Grant`]: `Expired` when `until` is
     /// over; [`PersonError::Connect`], [`PersonError::Host`]. Nothing is granted then.
     pub async fn answer_by_grant(
@@ -55,26 +55,32 @@ impl<H: HostClient> Person<Open<H>> {
             return Err(GrantError::Expired.into());
         }
         let open = &mut self.state;
+        Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
         let (facts, decision) = open.decide(channel, &ask, &[], now);
+        let (mut is_limited, mut objects) = (false, BTreeMap::new());
+        if let Decision::Permit(permit) = &decision {
+            is_limited = open.is_limited(permit);
+            objects = if is_limited { objects } else { open.objects_of(permit)? };
+        }
         let until = decision.stable_until().map_or(until, |stable| stable.min(until));
         let mut change = open.change();
-        change.log(decision_entry(&ask, &facts, &decision, open.policy_digest()));
+        change.log(open.decided(&ask, &facts, &decision, !objects.is_empty()));
         let entry = change.log.len().saturating_sub(1);
         let mut granted = Vec::new();
-        if let Decision::Permit(permit) = &decision {
-            Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
-            for (dataset, objects) in open.objects_of(permit)? {
-                let objects: Vec<ObjectId> = objects.into_iter().collect();
-                for some in objects.chunks(MAX_OBJECTS) {
-                    let scope = GrantScope::Objects(some.to_vec());
-                    let one = open.granted(channel, dataset, scope, until)?;
-                    open.put_grant(&mut change, &one)?;
-                    change.log(one.entry(open.policy_digest(), now));
-                    granted.push(one.id);
-                }
+        for (dataset, objects) in objects {
+            let objects: Vec<ObjectId> = objects.into_iter().collect();
+            for some in objects.chunks(MAX_OBJECTS) {
+                let scope = GrantScope::Objects(some.to_vec());
+                let one = open.granted(channel, dataset, scope, until)?;
+                open.put_grant(&mut change, &one)?;
+                change.log(one.entry(open.policy_digest(), now));
+                granted.push(one.id);
             }
         }
         open.commit(change, now).await?;
+        if is_limited {
+            return Err(PersonError::Limited);
+        }
         let mut handovers = Vec::new();
         for id in granted {
             handovers.push((id, self.handover(&id).await?));
@@ -84,23 +90,17 @@ impl<H: HostClient> Person<Open<H>> {
 }
 
 impl<H: HostClient> Open<H> {
-    /// Refuses a permit that a permission gives which counts uses or is for records of certain times: a reader at the host does
+    /// Whether a permission gives the permit which counts uses or is for records of certain times: a reader at the host does
     /// neither.
-    pub(super) fn refuse_limited(&self, permit: &Permit) -> Result<(), PersonError> {
+    pub(super) fn is_limited(&self, permit: &Permit) -> bool {
         let policy = self.rules.evaluator.policy();
         let is_limited = |rule: &deedbox_consent::Permission| rule.limit.is_some() || rule.records != Bounds::OPEN;
         let mut rules = permit.determining().iter().filter_map(|id| policy.permission(id));
-        if rules.any(|(rule, _)| is_limited(rule))
-            || permit.fields().any(|field| permit.records(field) != [Bounds::OPEN])
-        {
-            return Err(PersonError::Limited);
-        }
-        Ok(())
+        rules.any(|(rule, _)| is_limited(rule)) || permit.fields().any(|field| permit.records(field) != [Bounds::OPEN])
     }
 
     /// The objects that hold what a permit lets leave, by dataset.
     fn objects_of(&self, permit: &Permit) -> Result<BTreeMap<DatasetId, BTreeSet<ObjectId>>, PersonError> {
-        self.refuse_limited(permit)?;
         let mut objects: BTreeMap<DatasetId, BTreeSet<ObjectId>> = BTreeMap::new();
         for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
             let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use deedbox_audit::Entry;
 use deedbox_cbor::{ItemBuf, Limits};
 use deedbox_connect::{
     Accepted, Accepting, Agreement, AwaitingConfirm, Body, Contact, Invitation, Link, LiveSession, Reply, Wish,
@@ -174,7 +175,8 @@ impl<H: HostClient> Person<Open<H>> {
     ///
     /// The decision and the use of limited permissions are in the log, and the log at the host, before this gives the reply:
     /// there is no way to one without the other. The other side learns what it gets and nothing of what it does not. A claim of a
-    /// credential is no value: it leaves by [`Person::present`].
+    /// credential is no value: it leaves by [`Person::present`]. Values leave for an ask to read alone: whoever may write, pass on or
+    /// query a field gets to know that they may.
     ///
     /// # Errors
     /// [`PersonError::Connect`], [`PersonError::Unexpected`], [`PersonError::Host`]; nothing leaves then.
@@ -204,12 +206,10 @@ impl<H: HostClient> Person<Open<H>> {
         let open = &mut self.state;
         let (facts, decision) = open.decide(channel, &ask, conditions, now);
         let answer = open.release(&decision)?;
+        // A claim of a credential has no value here, nor has a field that was erased since its words were adopted.
+        let leaves = ask.action != Some(Action::Read) || !answer.values.is_empty();
         let mut change = open.change();
-        let mut entry = decision_entry(&ask, &facts, &decision, open.policy_digest());
-        // Such as a claim of a credential, or a field that was erased since its words were adopted.
-        let is_empty = ask.action == Some(Action::Read) && answer.values.is_empty();
-        entry.stopped = is_empty && matches!(decision, Decision::Permit(_));
-        change.log(entry);
+        change.log(open.decided(&ask, &facts, &decision, leaves));
         let number = change.log.len().saturating_sub(1);
         open.commit(change, now).await?;
         let reply = channel.send(ANSWER, &answer.to_bytes())?;
@@ -251,7 +251,14 @@ impl<H: HostClient> Open<H> {
         (facts, decision)
     }
 
-    /// The values that a decision lets go: none for a denial.
+    /// What the log says of a decision; `leaves` says whether all went ahead that it was made for.
+    pub(super) fn decided(&self, ask: &Ask, facts: &HostFacts, decision: &Decision, leaves: bool) -> Entry {
+        let mut entry = decision_entry(ask, facts, decision, self.policy_digest());
+        entry.stopped = !leaves && matches!(decision, Decision::Permit(_));
+        entry
+    }
+
+    /// The values that a decision lets go: none for a denial, nor for anything but reading.
     fn release(&self, decision: &Decision) -> Result<Answer, PersonError> {
         let view = decision.for_requester();
         let mut answer = Answer {
@@ -261,6 +268,9 @@ impl<H: HostClient> Open<H> {
             retention: view.retention,
         };
         let Decision::Permit(permit) = decision else { return Ok(answer) };
+        if permit.action() != Action::Read {
+            return Ok(answer);
+        }
         for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
             let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
             for record in shelf.records(dataset)? {

@@ -11,7 +11,6 @@ use deedbox_consent::{Action, Ask, AskedFields, Decision, Outcome};
 use deedbox_cose::{LocalSigner, Signer as _, sha256};
 use deedbox_credential::{AcceptPolicy, Audience, ClaimPath, HeldCredential, Nonce, Segment, TrustStore, Vct};
 use deedbox_crypto::{kdf, label};
-use deedbox_interop::replay::decision_entry;
 use deedbox_model::{Assurance, ConnectionId, Digest, Name, Provenance, Timestamp};
 use deedbox_record::{Keyring, Record};
 
@@ -116,9 +115,7 @@ impl<H: HostClient> Person<Open<H>> {
             Decision::Denial(_) => false,
         };
         let mut change = open.change();
-        let mut entry = decision_entry(&ask, &facts, &decision, open.policy_digest());
-        entry.stopped = !is_whole && matches!(decision, Decision::Permit(_));
-        change.log(entry);
+        change.log(open.decided(&ask, &facts, &decision, is_whole));
         let number = change.log.len().saturating_sub(1);
         if is_whole {
             let mut entry = Entry::new(now, EntryKind::Disclosure, Some(channel.party.as_str()), open.policy_digest());

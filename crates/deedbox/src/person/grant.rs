@@ -10,7 +10,6 @@ use deedbox_cbor::{Item, Writer};
 use deedbox_connect::{Agreement, ConnectError, PartyKeys, Role};
 use deedbox_consent::{Action, Ask, AskedFields, At, Decision, Evaluator, Permit};
 use deedbox_host::capability::{Capability, Ops, Right, Target};
-use deedbox_interop::replay::decision_entry;
 use deedbox_model::{CapabilityId, DatasetId, Digest, Epoch, FieldPath, Name, ObjectId, Timestamp};
 use deedbox_record::{
     Dataset, GrantDraft, GrantError, GrantId, GrantScope, Grantee, Granularity, Record, VerifiedAgreement as _,
@@ -86,27 +85,35 @@ impl<H: HostClient> Person<Open<H>> {
         let fields = open.fields_of(&dataset, &scope)?;
         let actions: &[Action] =
             if scope == GrantScope::Write { &[Action::Read, Action::Write] } else { &[Action::Read] };
-        let mut change = open.change();
-        let (mut is_whole, mut until, mut last) = (true, until, None);
-        for action in actions.iter().filter(|_| !fields.is_empty()) {
+        if fields.is_empty() {
+            return Err(PersonError::NotFound);
+        }
+        let (mut is_whole, mut is_limited, mut until, mut decided) = (true, false, until, Vec::new());
+        for action in actions {
             let mut ask = ask.clone().action(*action);
             ask.fields = Some(AskedFields::These(fields.clone()));
             let (facts, decision) = open.decide(channel, &ask, &[], now);
-            change.log(decision_entry(&ask, &facts, &decision, open.policy_digest()));
             until = decision.stable_until().map_or(until, |stable| stable.min(until));
             is_whole = match &decision {
                 Decision::Permit(permit) => {
-                    open.refuse_limited(permit)?;
-                    fields.iter().all(|field| permit.has(field)) && open.permits_to_come(permit, &dataset, &scope)?
+                    is_limited = open.is_limited(permit);
+                    !is_limited
+                        && fields.iter().all(|field| permit.has(field))
+                        && open.permits_to_come(permit, &dataset, &scope)?
                 }
                 Decision::Denial(_) => false,
             };
-            last = Some((decision, change.log.len().saturating_sub(1)));
+            decided.push((ask, facts, decision));
             if !is_whole {
                 break;
             }
         }
-        let (decision, entry) = last.ok_or(PersonError::NotFound)?;
+        let mut change = open.change();
+        for (ask, facts, decision) in &decided {
+            change.log(open.decided(ask, facts, decision, is_whole));
+        }
+        let entry = change.log.len().saturating_sub(1);
+        let (_, _, decision) = decided.pop().ok_or(PersonError::NotFound)?;
         let mut granted = None;
         if is_whole {
             let one = open.granted(channel, dataset, scope, until)?;
@@ -115,6 +122,9 @@ impl<H: HostClient> Person<Open<H>> {
             granted = Some(one.id);
         }
         open.commit(change, now).await?;
+        if is_limited {
+            return Err(PersonError::Limited);
+        }
         let mut handovers = Vec::new();
         if let Some(id) = granted {
             handovers.push((id, self.handover(&id).await?));
