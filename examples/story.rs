@@ -118,7 +118,19 @@ impl End {
         fields: BTreeSet<Name>,
     ) -> Result<BTreeSet<Name>, Failure> {
         let record = person.receipt(&mut self.channel, kind, &name(rule), fields).await?;
-        let (receipt, _, reply) = self.session.acknowledge(&self.provider, &record)?;
+        self.sign_too(person, &record).await
+    }
+
+    /// The same for what was disclosed by an entry of the log.
+    pub(crate) async fn receipt_of(&mut self, person: &mut Bx, entry: u64) -> Result<BTreeSet<Name>, Failure> {
+        let record = person.receipt_of(&mut self.channel, entry).await?;
+        let fields = self.sign_too(person, &record).await?;
+        check(person.receipts()?.iter().any(|kept| kept.entry == Some(entry)), "the receipt finds its entry")?;
+        Ok(fields)
+    }
+
+    async fn sign_too(&mut self, person: &mut Bx, record: &[u8]) -> Result<BTreeSet<Name>, Failure> {
+        let (receipt, _, reply) = self.session.acknowledge(&self.provider, record)?;
         let kept = person.acknowledged(&mut self.channel, &reply).await?;
         check(kept.signed.is_acknowledged(), "both have signed the receipt")?;
         Ok(receipt.fields.unwrap_or_default())

@@ -263,7 +263,7 @@ async fn emergency(maren: &mut Bx, night_gp: &mut End) -> Result<(), Failure> {
     let hours = until.saturating_sub(deedbox::host::system_clock()) / 3_600;
     check(hours < 5, "an emergency counts for four hours, then it is decided anew")?;
     let fields = got.values.iter().map(|value| value.field.clone()).collect();
-    night_gp.receipt(maren, ReceiptKind::Disclosed, "emergency", fields).await?;
+    check(night_gp.receipt_of(maren, answered.entry).await? == fields, "the receipt says what left")?;
     println!(
         "   {}; it owes: {}; the receipt is signed by both",
         story::fields(&got).join(", "),

@@ -210,8 +210,11 @@ async fn once_a_month(tom: &mut Bx, adviser: &mut End) -> Result<(), Failure> {
     check(got.field(&name("southbank.loan")).count() == 1, "the view has what every provider sent")?;
     check(story::withheld(&answered.decision, "landlord.reference") == Some(Reason::NoPermission), "Tom sees why not")?;
     check(got.outcome == 1, "the adviser is told that it is not all")?;
+    // It owes an acknowledgment, and signs for the fields that it got.
+    let signed = adviser.receipt_of(tom, answered.entry).await?;
+    check(signed.len() == story::fields(&got).len(), "the receipt says what left")?;
     println!(
-        "   {} fields of four providers; it may keep them {} days",
+        "   {} fields of four providers, signed for; it may keep them {} days",
         story::fields(&got).len(),
         got.retention.unwrap_or_default() / DAY
     );

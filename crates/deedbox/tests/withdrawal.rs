@@ -10,10 +10,10 @@ use deedbox::{
     exchange::{Answer, Handover},
     host::{Admission, Config, Host, MemoryStorage, system_clock},
     parts::{
-        audit::{EntryKind, Log, Row},
+        audit::{Checkpoint, EntryKind, Log, Row},
         consent::{
-            Action, Actions, Ask, Basis, Change, Decision, Ground, Mandate, PartyKind, Permission, Prohibition, Rank,
-            Reason, ReceiptKind, Regime, Selector, Sensitivity, To, Vocabulary, VocabularyBuilder,
+            Action, Actions, Ask, Basis, Change, Decision, Ground, Mandate, Obligation, PartyKind, Permission,
+            Prohibition, Rank, Reason, ReceiptKind, Regime, Selector, Sensitivity, To, Vocabulary, VocabularyBuilder,
         },
         cose::sha256,
         model::{Digest, FieldPath, Name, Timestamp},
@@ -149,6 +149,8 @@ fn what_a_withdrawal_takes_away_can_be_read_no_more() {
         let message = person.receipt(&mut at_clinic, withdrawn, &name("care"), fields.clone()).await.unwrap();
         let kept = person.receipts().unwrap().pop().unwrap();
         assert_eq!((kept.party.as_str(), kept.signed.is_acknowledged()), ("clinic", false));
+        // It is about the entry that withdrew the permission.
+        assert_eq!(kept.entry, Some(entries + 1));
         assert!(kept.signed.is_overdue(later(), 600) && !kept.signed.is_overdue(system_clock(), 600));
         assert!(charity_side.acknowledge(&charity, &message).is_err());
         let foreign = clinic_side.acknowledge(&charity, &message).unwrap_err();
@@ -315,6 +317,56 @@ async fn answered(
     let record = session.ask(ask).unwrap();
     let answered = person.answer(channel, &record).await.map_err(|error| error.code())?;
     Ok((answered.decision, session.answer(&answered.reply).unwrap()))
+}
+
+#[test]
+fn a_disclosure_and_its_receipt_name_each_other() {
+    block_on(async {
+        let (mut person, ..) = filled().await;
+        let (clinic, charity) = (
+            Provider::generate("https://clinic.example").unwrap(),
+            Provider::generate("https://charity.example").unwrap(),
+        );
+        let (mut at_clinic, mut clinic_side) = connect(&mut person, &clinic, "clinic").await;
+        let (mut at_charity, _) = connect(&mut person, &charity, "charity").await;
+        let rule = permission("care", "clinic", "care", &[Action::Read]).obligations([Obligation::Acknowledge]);
+        person.apply(rule).await.unwrap();
+        let ward = field(&person, "health.ward");
+        let ask = Ask::read(name("care"), Basis::CONTRACT, [ward.clone(), name("no-such-field")]);
+        let record = clinic_side.ask(&ask).unwrap();
+        let answered = person.answer(&mut at_clinic, &record).await.unwrap();
+        let research = Ask::read(name("research"), Basis::CONTRACT, [ward.clone()]);
+        let refused = person.answer(&mut at_clinic, &clinic_side.ask(&research).unwrap()).await.unwrap();
+        // Other rules hold when the receipt is made.
+        person.apply(Change::Withdraw(name("care"))).await.unwrap();
+
+        let message = person.receipt_of(&mut at_clinic, answered.entry).await.unwrap();
+        let row = person.log().rows()[usize::try_from(answered.entry).unwrap()].clone();
+        let Row::Kept(entry) = &row else { panic!("erased") };
+        let kept = person.receipts().unwrap().pop().unwrap();
+        assert_eq!((kept.entry, kept.receipt.kind), (Some(answered.entry), ReceiptKind::Disclosed));
+        assert_eq!((kept.receipt.subject, kept.receipt.policy), (row.leaf(), entry.entry().policy));
+        assert_eq!(kept.receipt.fields, Some([ward].into()));
+        assert_eq!(kept.receipt.obligations, [Obligation::Acknowledge].into());
+        assert_eq!(kept.receipt.keep_until, Some(entry.entry().time.saturating_add_secs(60)));
+        let (receipt, _, reply) = clinic_side.acknowledge(&clinic, &message).unwrap();
+        assert_eq!(receipt, kept.receipt);
+        let kept = person.acknowledged(&mut at_clinic, &reply).await.unwrap();
+        assert_eq!((kept.entry, kept.signed.is_acknowledged()), (Some(answered.entry), true));
+
+        // What the clinic holds is in the log, for whoever is shown the leaf.
+        let checkpoint = Checkpoint::verify(&person.checkpoint().unwrap(), person.log_key()).unwrap();
+        checkpoint.includes(entry, &person.log().prove(answered.entry).unwrap()).unwrap();
+        assert_eq!(entry.leaf(), receipt.subject);
+
+        // There is none of what did not leave, nor for somebody else, nor of a permission.
+        for number in [refused.entry, refused.entry + 1, person.log().len()] {
+            assert_eq!(person.receipt_of(&mut at_clinic, number).await.unwrap_err().code(), "NotFound", "{number}");
+        }
+        assert_eq!(person.receipt_of(&mut at_charity, answered.entry).await.unwrap_err().code(), "NotFound");
+        let of_rule = person.receipt(&mut at_clinic, ReceiptKind::Disclosed, &name("care"), []).await;
+        assert_eq!(of_rule.unwrap_err().code(), "NotFound");
+    });
 }
 
 #[test]

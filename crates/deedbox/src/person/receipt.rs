@@ -1,10 +1,10 @@
-//! Receipts that both sides sign: of a rule that was given, refused or withdrawn, and of what must be erased for it.
+//! Receipts that both sides sign: of a rule that was given, refused or withdrawn, with what must be erased for it; of a disclosure.
 
-use deedbox_audit::{Entry, EntryKind, SignedReceipt, sign_receipt};
+use deedbox_audit::{Entry, EntryKind, Row, SignedReceipt, sign_receipt};
 use deedbox_cbor::Writer;
-use deedbox_consent::{Rank, Receipt, ReceiptDigests, ReceiptKind};
+use deedbox_consent::{Permission, Rank, Receipt, ReceiptDigests, ReceiptKind};
 use deedbox_cose::{Signer as _, sha256};
-use deedbox_model::{Digest, Name};
+use deedbox_model::{Digest, Name, Timestamp};
 use deedbox_record::{Record, VerifiedAgreement as _};
 
 use super::{CONNECTIONS, Channel, Open, Person, channel::item};
@@ -20,6 +20,9 @@ pub struct KeptReceipt {
     /// Its signatures, checked: one, or two once the other side has acknowledged it.
     /// [`SignedReceipt::is_overdue`] finds a withdrawal that was not acknowledged in time.
     pub signed: SignedReceipt,
+    /// The number of the log's entry that it is about: of a disclosure the decision, of a permission the last entry before the
+    /// receipt that gave it, changed its status or withdrew it.
+    pub entry: Option<u64>,
 }
 
 impl<H: HostClient> Person<Open<H>> {
@@ -29,7 +32,8 @@ impl<H: HostClient> Person<Open<H>> {
     /// It names the state of the log: two receipts that contradict each other prove that the log was forked.
     ///
     /// # Errors
-    /// [`PersonError::NotFound`] for a rule that is no permission; [`PersonError::Audit`], [`PersonError::Conflict`].
+    /// [`PersonError::NotFound`] for a rule that is no permission, and for a disclosure, which has a receipt of its own
+    /// ([`Person::receipt_of`]); [`PersonError::Audit`], [`PersonError::Conflict`].
     pub async fn receipt(
         &mut self,
         channel: &mut Channel,
@@ -40,23 +44,46 @@ impl<H: HostClient> Person<Open<H>> {
         let now = system::now();
         let open = &mut self.state;
         let policy = open.rules.evaluator.policy();
-        let (permission, _) = policy.permission(rule).ok_or(PersonError::NotFound)?;
-        let digest = |bytes: Vec<u8>| Digest::from_bytes(sha256(&bytes));
-        let digests = ReceiptDigests {
-            subject: digest(permission.to_bytes()),
-            policy: open.rules.digest,
-            vocabulary: digest(policy.vocabulary().to_bytes()),
-        };
-        let mut receipt = Receipt::new(kind, now, channel.party.clone(), digests, policy.vocabulary().regime());
-        let state = open.log.state();
-        receipt.checkpoint = Some((state.size, state.root));
+        let permission = policy.permission(rule).filter(|_| kind != ReceiptKind::Disclosed);
+        let (permission, _) = permission.ok_or(PersonError::NotFound)?;
+        let subject = digest(&permission.to_bytes());
+        let mut receipt = open.new_receipt(kind, channel, subject, open.rules.digest, now);
         receipt.fields = Some(fields.into_iter().collect());
         receipt.obligations = permission.obligations;
         receipt.notice = permission.evidence.notice;
         receipt.emergency = permission.rank == Rank::EMERGENCY;
-        let signed = sign_receipt(&receipt.to_bytes(), open.side(&channel.agreement)?.0.sign())?;
-        open.keep(channel, &receipt, &signed).await?;
-        channel.send(RECEIPT, &signed)
+        open.give(channel, &receipt).await
+    }
+
+    /// Signs, for the other side of a channel, what was disclosed to it by the decision in the log's entry `entry`, keeps it, and
+    /// seals it for sending. The receipt names the entry, and [`KeptReceipt::entry`] finds it.
+    ///
+    /// # Errors
+    /// [`PersonError::NotFound`] for an entry of anything else than a disclosure to this party; [`PersonError::Audit`],
+    /// [`PersonError::Conflict`].
+    pub async fn receipt_of(&mut self, channel: &mut Channel, entry: u64) -> Result<Vec<u8>, PersonError> {
+        let now = system::now();
+        let open = &mut self.state;
+        let row =
+            usize::try_from(entry).ok().and_then(|place| open.log.rows().get(place)).ok_or(PersonError::NotFound)?;
+        let Row::Kept(kept) = row else { return Err(PersonError::NotFound) };
+        let decision = kept.entry();
+        let is_theirs = decision.party.as_deref() == Some(channel.party.as_str());
+        if decision.kind != EntryKind::Decision || decision.stopped || decision.released.is_empty() || !is_theirs {
+            return Err(PersonError::NotFound);
+        }
+        let policy = open.rules.evaluator.policy();
+        // Rules stay, whatever became of them since.
+        let rules = decision.used().filter_map(|id| policy.permission(&Name::parse(id).ok()?));
+        let rules: Vec<&Permission> = rules.map(|(rule, _)| rule).collect();
+        let mut receipt = open.new_receipt(ReceiptKind::Disclosed, channel, kept.leaf(), decision.policy, now);
+        let fields = decision.released.iter().map(|field| Name::parse(field).map_err(|_| PersonError::Damaged));
+        receipt.fields = Some(fields.collect::<Result<_, _>>()?);
+        receipt.obligations = rules.iter().flat_map(|rule| rule.obligations.iter()).collect();
+        let least = rules.iter().filter_map(|rule| rule.retention).min();
+        receipt.keep_until = least.map(|secs| decision.time.saturating_add_secs(secs));
+        receipt.emergency = rules.iter().any(|rule| rule.rank == Rank::EMERGENCY);
+        open.give(channel, &receipt).await
     }
 
     /// Reads the other side's acknowledgment of a receipt, and keeps it with both signatures.
@@ -76,7 +103,8 @@ impl<H: HostClient> Person<Open<H>> {
         let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
         shelf.record(dataset, &name(&receipt))?.ok_or(PersonError::NotFound)?;
         open.keep(channel, &receipt, &bytes).await?;
-        Ok(KeptReceipt { party: channel.party.clone(), receipt, signed })
+        let entry = open.entry_of(&receipt);
+        Ok(KeptReceipt { party: channel.party.clone(), receipt, signed, entry })
     }
 
     /// The receipts of all connections, verified again.
@@ -103,13 +131,57 @@ impl<H: HostClient> Person<Open<H>> {
             let signed = SignedReceipt::verify(&bytes, own, Some(&peer))
                 .or_else(|_| SignedReceipt::verify(&bytes, own, None))?;
             let receipt = Receipt::from_bytes(signed.payload()).map_err(|_| PersonError::Damaged)?;
-            receipts.push(KeptReceipt { party, receipt, signed });
+            let entry = open.entry_of(&receipt);
+            receipts.push(KeptReceipt { party, receipt, signed, entry });
         }
         Ok(receipts)
     }
 }
 
 impl<H: HostClient> Open<H> {
+    /// What every receipt has. It names the state of the log.
+    fn new_receipt(
+        &self,
+        kind: ReceiptKind,
+        channel: &Channel,
+        subject: Digest,
+        policy: Digest,
+        now: Timestamp,
+    ) -> Receipt {
+        let words = self.rules.evaluator.policy().vocabulary();
+        let digests = ReceiptDigests { subject, policy, vocabulary: digest(&words.to_bytes()) };
+        let mut receipt = Receipt::new(kind, now, channel.party.clone(), digests, words.regime());
+        let state = self.log.state();
+        receipt.checkpoint = Some((state.size, state.root));
+        receipt
+    }
+
+    async fn give(&mut self, channel: &mut Channel, receipt: &Receipt) -> Result<Vec<u8>, PersonError> {
+        let signed = sign_receipt(&receipt.to_bytes(), self.side(&channel.agreement)?.0.sign())?;
+        self.keep(channel, receipt, &signed).await?;
+        channel.send(RECEIPT, &signed)
+    }
+
+    /// The number of the entry that a receipt is about.
+    fn entry_of(&self, receipt: &Receipt) -> Option<u64> {
+        let rows = self.log.rows();
+        let place = if receipt.kind == ReceiptKind::Disclosed {
+            rows.iter().position(|row| row.leaf() == receipt.subject)?
+        } else {
+            let mut rules = self.rules.evaluator.policy().permissions();
+            let (rule, _) = rules.find(|(rule, _)| digest(&rule.to_bytes()) == receipt.subject)?;
+            let (size, _) = receipt.checkpoint?;
+            let before = rows.get(..usize::try_from(size).ok()?)?;
+            before.iter().rposition(|row| {
+                let names = |entry: &Entry| {
+                    entry.kind == EntryKind::Rule && entry.determining.iter().any(|id| id == rule.id.as_str())
+                };
+                matches!(row, Row::Kept(kept) if names(kept.entry()))
+            })?
+        };
+        u64::try_from(place).ok()
+    }
+
     /// Keeps a receipt, in the place of the same one with fewer signatures, and its digest in the log.
     async fn keep(&mut self, channel: &Channel, receipt: &Receipt, signed: &[u8]) -> Result<(), PersonError> {
         let now = system::now();
@@ -123,10 +195,14 @@ impl<H: HostClient> Open<H> {
         let dataset = self.dataset(CONNECTIONS)?;
         change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
         let mut entry = Entry::new(now, EntryKind::Receipt, Some(channel.party.as_str()), self.policy_digest());
-        entry.receipt = Some(Digest::from_bytes(sha256(signed)));
+        entry.receipt = Some(digest(signed));
         change.log(entry);
         self.commit(change, now).await
     }
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    Digest::from_bytes(sha256(bytes))
 }
 
 /// The name of its record: by what both sides sign.
