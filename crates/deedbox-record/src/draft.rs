@@ -384,6 +384,21 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// No changes yet, for a dataset whose state has moved on since they were made.
+    pub const fn new(dataset: DatasetId) -> Self {
+        Self { dataset, changes: BTreeMap::new() }
+    }
+
+    /// A record that was to be written where `base` stood.
+    ///
+    /// # Errors
+    /// [`PayloadError::Limit`].
+    pub fn put(&mut self, object: ObjectId, base: Option<Entry>, record: &Record) -> Result<&mut Self, PayloadError> {
+        let change = Change::Put((Kind::Record, record.encode()?));
+        self.changes.insert(object, (base, change));
+        Ok(self)
+    }
+
     /// How many objects it touches.
     #[must_use]
     pub fn len(&self) -> usize {

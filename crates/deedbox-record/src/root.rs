@@ -35,6 +35,13 @@ impl Root {
         Ok(Self { secret: SecretBytes::generate(rng), store: self.store, epoch })
     }
 
+    /// A second copy, for a box that is read anew while it is open. It is wiped as the first one is.
+    #[must_use]
+    pub fn working_copy(&self) -> Self {
+        // COPY: wiped with the copy.
+        Self { secret: SecretBytes::from_bytes(*self.secret.expose()), store: self.store, epoch: self.epoch }
+    }
+
     pub(crate) const fn of(secret: SecretBytes<32>, store: StoreId, epoch: Epoch) -> Self {
         Self { secret, store, epoch }
     }

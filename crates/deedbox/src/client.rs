@@ -47,6 +47,24 @@ pub trait HostClient: Send + Sync {
     }
 }
 
+impl<H: HostClient> HostClient for &H {
+    fn origin(&self) -> &str {
+        (**self).origin()
+    }
+
+    fn send(&self, request: Request<'_>) -> impl Future<Output = Result<Reply, HostError>> + Send {
+        (**self).send(request)
+    }
+
+    fn feed(
+        &self,
+        request: Request<'_>,
+        after: Option<Seq>,
+    ) -> impl Future<Output = Result<Box<dyn EventSource>, HostError>> + Send {
+        (**self).feed(request, after)
+    }
+}
+
 /// The client of a host in the same process.
 #[derive(Debug)]
 pub struct LocalHost<S: Storage, C: Clock> {

@@ -20,10 +20,11 @@ mod receipt;
 mod renewal;
 mod rollback;
 mod shelf;
+mod sibling;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, mem,
     sync::Arc,
 };
 
@@ -39,7 +40,7 @@ use deedbox_model::{
 };
 use deedbox_record::{
     AccountSecret, Dataset, Draft, EpochKeys, Granularity, Header, HostShare, Keyring, Migrations, NewSlot, Passphrase,
-    PassphraseCost, Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
+    PassphraseCost, Pending, Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
 };
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
@@ -57,6 +58,7 @@ pub use import::Imported;
 pub use pins::Pins;
 pub use receipt::KeptReceipt;
 pub use rollback::{Loss, LostDataset, Restored, RolledBack};
+pub use sibling::Sibling;
 
 use crate::{
     client::{HostClient, Owner, commit_part, header},
@@ -237,11 +239,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// What this device should remember until the next session.
     #[must_use]
     pub fn pins(&self) -> Pins {
-        let all = self.state.shelves.values().chain([&self.state.meta]);
-        let heads = all.filter_map(|shelf| Some((*shelf.replica.dataset(), *shelf.replica.pin()?))).collect();
-        let root = &self.state.root;
-        let owner = Some(root.owner());
-        Pins { header: self.state.header.version(), owner, heads, newest: self.state.is_newest() }
+        self.state.pins()
     }
 
     /// The same, reading what older versions of a schema wrote as its newest version has it: values, decisions and exports see
@@ -338,6 +336,8 @@ struct Change {
     records: Vec<(DatasetId, ObjectId, Record)>,
     /// Objects to take out.
     purges: Vec<(DatasetId, ObjectId)>,
+    /// Records for places where another device wrote meanwhile: put beside what stands there, if that says something else.
+    overtaken: BTreeMap<DatasetId, Pending>,
     /// Datasets that are made now.
     shelves: Vec<Shelf>,
     /// Datasets of which every object is to be sealed in the present epoch, and those of which as many as fit.
@@ -390,6 +390,13 @@ impl Change {
     fn log(&mut self, entry: Entry) {
         self.entries.push(self.log.append(entry, &mut system::rng()));
     }
+
+    /// With this keyring, if it lists datasets that are made now.
+    fn with_datasets(&mut self, keyring: Keyring) {
+        if !self.shelves.is_empty() {
+            self.keys = Some(Keys::of(keyring));
+        }
+    }
 }
 
 impl<H: HostClient> Open<H> {
@@ -397,6 +404,7 @@ impl<H: HostClient> Open<H> {
         Change {
             records: Vec::new(),
             purges: Vec::new(),
+            overtaken: BTreeMap::new(),
             shelves: Vec::new(),
             reseal: BTreeMap::new(),
             keys: None,
@@ -407,6 +415,12 @@ impl<H: HostClient> Open<H> {
             freed: BTreeSet::new(),
             above: BTreeMap::new(),
         }
+    }
+
+    fn pins(&self) -> Pins {
+        let all = self.shelves.values().chain([&self.meta]);
+        let heads = all.filter_map(|shelf| Some((*shelf.replica.dataset(), *shelf.replica.pin()?))).collect();
+        Pins { header: self.header.version(), owner: Some(self.root.owner()), heads, newest: self.is_newest() }
     }
 
     const fn policy_digest(&self) -> Digest {
@@ -439,7 +453,12 @@ impl<H: HostClient> Open<H> {
             change.records.push((*dataset.id(), dataset.name_key().object_id("checkpoint"), record));
         }
         self.free_blobs(&mut change)?;
-        let parts = self.sign(&change, now)?;
+        let own = StoreName::from(*self.root.store());
+        for shelf in change.shelves.iter().filter(|shelf| *shelf.replica.store() != own) {
+            self.owner.put_alias(*shelf.replica.store(), now).await?;
+        }
+        let overtaken = mem::take(&mut change.overtaken);
+        let parts = self.sign(&change, overtaken, now)?;
         let part = |part| match self.shelf(part).filter(|_| change.above.contains_key(part.dataset())) {
             Some(shelf) => shelf.replaced(part),
             None => commit_part(part),
@@ -448,6 +467,9 @@ impl<H: HostClient> Open<H> {
         body.mail = change.mail.iter().map(|(mailbox, dedupe, body)| (*mailbox, *dedupe, body.as_slice())).collect();
         let root = change.keys.as_ref().and_then(|keys| keys.root.as_ref());
         body.header = root.map(|(_, header)| (self.header.version(), header.bytes()));
+        if body.parts.is_empty() && body.mail.is_empty() && body.header.is_none() {
+            return Ok(());
+        }
         if self.owner.commit(&body, now).await?.status == 409 {
             return Err(PersonError::Conflict);
         }
@@ -462,7 +484,12 @@ impl<H: HostClient> Open<H> {
     }
 
     /// Signs a head for every dataset that the change touches.
-    fn sign(&self, change: &Change, now: Timestamp) -> Result<Vec<SignedPart>, PersonError> {
+    fn sign(
+        &self,
+        change: &Change,
+        mut overtaken: BTreeMap<DatasetId, Pending>,
+        now: Timestamp,
+    ) -> Result<Vec<SignedPart>, PersonError> {
         let mut rng = system::rng();
         let mut sign = |draft: Draft<'_>, keys: &EpochKeys| match change.above.get(draft.dataset()) {
             Some(floor) => draft.sign_above(*floor, keys, now, &mut rng),
@@ -485,7 +512,10 @@ impl<H: HostClient> Open<H> {
         for shelf in shelves {
             let id = *shelf.replica.dataset();
             let keys = keyring.dataset(&id).ok_or(PersonError::NotFound)?.keys();
-            let mut draft = shelf.replica.draft();
+            let mut draft = match overtaken.remove(&id) {
+                Some(pending) => shelf.rebase(pending, keys)?,
+                None => shelf.replica.draft(),
+            };
             for (_, object, record) in change.records.iter().filter(|(dataset, ..)| *dataset == id) {
                 draft.put(*object, record)?;
             }

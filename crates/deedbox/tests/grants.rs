@@ -5,7 +5,7 @@ mod granted;
 #[path = "shared/meet.rs"]
 mod meet;
 
-use std::{io::Cursor, sync::Arc};
+use std::{collections::BTreeSet, io::Cursor, sync::Arc};
 
 use deedbox::{
     LocalHost,
@@ -246,13 +246,16 @@ fn what_a_connection_writes_the_person_finds_and_both_can_be_moved() {
         let _ = writes.read().await.unwrap();
         writes.write(&[record("health.ward", "9a"), record("health.next", "Monday")]).await.unwrap();
 
-        // The person, who has another state, is told so and takes it over.
-        assert_eq!(person.import(br#"{"health": {"ward": "1"}}"#, "myself").await.unwrap_err().code(), "Conflict");
-        let mut person = person.refresh().await.unwrap();
-        let (value, _) = person.value(&path("health.ward")).unwrap();
-        assert_eq!(value.as_item().as_str(), Some("9a"));
+        // The person, who has another state, takes that over, and what both wrote stands side by side until the person chooses.
+        let imported = person.import(br#"{"health": {"ward": "1"}}"#, "myself").await.unwrap();
+        assert_eq!(imported.conflicts, [path("health.ward")]);
         assert!(person.values().unwrap().iter().any(|value| value.path == path("health.next")));
-        person.import(br#"{"health": {"ward": "1"}}"#, "myself").await.unwrap();
+        let (_, both) = person.siblings().unwrap().pop().unwrap();
+        let said: BTreeSet<&str> = both.iter().filter_map(|one| one.value.as_item().as_str()).collect();
+        assert_eq!(said, BTreeSet::from(["1", "9a"]));
+        person.keep(both.iter().find(|one| one.value.as_item().as_str() == Some("1")).unwrap()).await.unwrap();
+        let (value, _) = person.value(&path("health.ward")).unwrap();
+        assert_eq!((value.as_item().as_str(), person.siblings().unwrap().len()), (Some("1"), 0));
         let late = writes.write(&[record("health.ward", "2")]).await.unwrap_err();
         assert_eq!(late.code(), "Host.Conflict");
 

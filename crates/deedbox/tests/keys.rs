@@ -354,25 +354,6 @@ fn what_the_box_holds_goes_out_in_the_clear_when_the_person_says_so() {
     });
 }
 
-#[test]
-fn a_second_device_notices_what_the_first_wrote() {
-    block_on(async {
-        let honest = honest();
-        let (mut one, keepsake) = filled(honest.clone()).await;
-        let mut two = reopened(honest, &keepsake).await.unwrap();
-        one.import(br#"{"person": {"email": "m@example"}}"#, "myself").await.unwrap();
-        let overtaken = two.import(br#"{"person": {"phone": "1"}}"#, "myself").await.unwrap_err();
-        assert_eq!((overtaken.code().as_str(), paths(&two)), ("Conflict", set(&ALL)));
-        let mut two = two.refresh().await.unwrap();
-        assert!(paths(&two).contains("person.email"));
-        two.import(br#"{"person": {"phone": "1"}}"#, "myself").await.unwrap();
-        // An erasure by one is seen by the other, which pinned the state of before.
-        two.erase(&[path("person.phone")]).await.unwrap();
-        let one = one.refresh().await.unwrap();
-        assert_eq!(paths(&one), paths(&two));
-    });
-}
-
 /// More objects than one commit seals anew: keys change first, then batch after batch, then the old ones go.
 #[test]
 fn a_large_dataset_is_erased_in_steps() {
@@ -426,9 +407,8 @@ fn a_box_is_sealed_anew_to_the_last_object() {
             assert!(*epoch == former + 1 && bytes != was, "{place:?}");
         }
         assert_eq!(paths(&reopened(honest, &keepsake).await.unwrap()), set(&ALL));
-        // Another device goes on with the new keys, and may seal anew in its turn.
-        assert!(other.import(DOCUMENT, "myself").await.is_err());
-        let mut other = other.refresh().await.unwrap();
+        // Another device goes on with the new keys, and may seal anew in its turn. What was only sealed anew nobody has changed.
+        assert!(other.import(DOCUMENT, "myself").await.unwrap().conflicts.is_empty());
         other.import(br#"{"person": {"name": "M"}}"#, "myself").await.unwrap();
         other.reseal_all().await.unwrap();
         assert_eq!(paths(&other), set(&ALL));

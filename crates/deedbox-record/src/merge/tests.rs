@@ -182,6 +182,37 @@ fn two_values_stay_and_name_what_they_replaced() {
     }
 }
 
+/// A client that keeps its changes as records puts them upon the present state as one that signed them did.
+#[test]
+fn changes_kept_as_records_are_merged_as_those_that_were_signed() {
+    let keyring = keyring();
+    let (keys, rng) = (keyring.datasets()[0].keys(), &mut SeededRng::new(3));
+    let (before, mut host) = base(&keyring);
+    let mut draft = before.draft();
+    draft.put(id(0), &record("ours")).unwrap().put(id(2), &record("new")).unwrap();
+    let signed = draft.sign(keys, NOW, rng).unwrap();
+    let mut kept = Pending::new(*before.dataset());
+    kept.put(id(0), before.entry(&id(0)).copied(), &record("ours")).unwrap().put(id(2), None, &record("new")).unwrap();
+
+    let mut other = device(&before, &host, &keyring);
+    let mut draft = other.draft();
+    draft.put(id(0), &record("theirs")).unwrap().put(id(2), &record("new too")).unwrap();
+    let part = draft.sign(keys, NOW, rng).unwrap();
+    host.commit(&part);
+    let _ = other.committed(part).unwrap();
+    let merged = |pending| {
+        let (mut host, mut other) = (host.clone(), device(&before, &host, &keyring));
+        let (draft, conflicts) = other.rebase(pending, keys, |entry| bytes_of(&host, entry)).unwrap();
+        let part = draft.sign(keys, NOW, &mut SeededRng::new(4)).unwrap();
+        host.commit(&part);
+        let _ = other.committed(part).unwrap();
+        (content(&other, &host, &keyring), conflicts)
+    };
+    let (content, conflicts) = merged(kept);
+    assert_eq!((content.len(), conflicts.len()), (5, 2));
+    assert_eq!(merged(signed.into_pending()), (content, conflicts));
+}
+
 #[test]
 fn sealing_anew_is_no_change_and_an_old_epoch_can_be_destroyed_after_it() {
     let mut keyring = keyring();

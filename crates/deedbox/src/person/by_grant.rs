@@ -54,30 +54,34 @@ impl<H: HostClient> Person<Open<H>> {
         if now >= until {
             return Err(GrantError::Expired.into());
         }
-        let open = &mut self.state;
-        Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
-        let (facts, decision) = open.decide(channel, &ask, &[], now);
-        let (mut is_limited, mut objects) = (false, BTreeMap::new());
-        if let Decision::Permit(permit) = &decision {
-            is_limited = open.is_limited(permit);
-            objects = if is_limited { objects } else { open.objects_of(permit)? };
-        }
-        let until = decision.stable_until().map_or(until, |stable| stable.min(until));
-        let mut change = open.change();
-        change.log(open.decided(&ask, &facts, &decision, !objects.is_empty()));
-        let entry = change.log.len().saturating_sub(1);
-        let mut granted = Vec::new();
-        for (dataset, objects) in objects {
-            let objects: Vec<ObjectId> = objects.into_iter().collect();
-            for some in objects.chunks(MAX_OBJECTS) {
-                let scope = GrantScope::Objects(some.to_vec());
-                let one = open.granted(channel, dataset, scope, until)?;
-                open.put_grant(&mut change, &one)?;
-                change.log(one.entry(open.policy_digest(), now));
-                granted.push(one.id);
+        let channel = &*channel;
+        let make = |open: &Open<H>| {
+            open.permits(channel)?;
+            Grantee::of(&open.side(channel.agreement())?.side(channel.agreement())?, now)?;
+            let (facts, decision) = open.decide(channel, &ask, &[], now);
+            let (mut is_limited, mut objects) = (false, BTreeMap::new());
+            if let Decision::Permit(permit) = &decision {
+                is_limited = open.is_limited(permit);
+                objects = if is_limited { objects } else { open.objects_of(permit)? };
             }
-        }
-        open.commit(change, now).await?;
+            let until = decision.stable_until().map_or(until, |stable| stable.min(until));
+            let mut change = open.change();
+            change.log(open.decided(&ask, &facts, &decision, !objects.is_empty()));
+            let entry = change.log.len().saturating_sub(1);
+            let mut granted = Vec::new();
+            for (dataset, objects) in objects {
+                let objects: Vec<ObjectId> = objects.into_iter().collect();
+                for some in objects.chunks(MAX_OBJECTS) {
+                    let scope = GrantScope::Objects(some.to_vec());
+                    let one = open.granted(channel, dataset, scope, until)?;
+                    open.put_grant(&mut change, &one)?;
+                    change.log(one.entry(open.policy_digest(), now));
+                    granted.push(one.id);
+                }
+            }
+            Ok((change, (decision, granted, until, entry, is_limited)))
+        };
+        let (decision, granted, until, entry, is_limited) = self.state.write_with(now, make).await?;
         if is_limited {
             return Err(PersonError::Limited);
         }
@@ -104,9 +108,8 @@ impl<H: HostClient> Open<H> {
         let mut objects: BTreeMap<DatasetId, BTreeSet<ObjectId>> = BTreeMap::new();
         for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
             let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
-            for record in shelf.records(dataset)? {
+            for (object, record) in shelf.placed(dataset)? {
                 if permit.has(&import::value(&record)?.field) {
-                    let object = dataset.name_key().object_id(record.name());
                     objects.entry(*dataset.id()).or_default().insert(object);
                 }
             }

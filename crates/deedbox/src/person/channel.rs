@@ -203,17 +203,21 @@ impl<H: HostClient> Person<Open<H>> {
         self.state.permits(channel)?;
         let ask = channel.receive(record, ASK)?;
         let ask = Ask::from_bytes(&ask).map_err(|_| PersonError::Unexpected)?;
-        let open = &mut self.state;
-        let (facts, decision) = open.decide(channel, &ask, conditions, now);
-        let answer = open.release(&decision)?;
-        // A claim of a credential has no value here, nor has a field that was erased since its words were adopted.
-        let leaves = ask.action != Some(Action::Read) || !answer.values.is_empty();
-        let mut change = open.change();
-        change.log(open.decided(&ask, &facts, &decision, leaves));
-        let number = change.log.len().saturating_sub(1);
-        open.commit(change, now).await?;
+        // Where another device has withdrawn a permission meanwhile, say, it is decided anew.
+        let make = |open: &Open<H>| {
+            open.permits(channel)?;
+            let (facts, decision) = open.decide(channel, &ask, conditions, now);
+            let answer = open.release(&decision)?;
+            // A claim of a credential has no value here, nor has a field that was erased since its words were adopted.
+            let leaves = ask.action != Some(Action::Read) || !answer.values.is_empty();
+            let mut change = open.change();
+            change.log(open.decided(&ask, &facts, &decision, leaves));
+            let number = change.log.len().saturating_sub(1);
+            Ok((change, (decision, answer, number)))
+        };
+        let (decision, answer, entry) = self.state.write_with(now, make).await?;
         let reply = channel.send(ANSWER, &answer.to_bytes())?;
-        Ok(Answered { decision, reply, entry: number })
+        Ok(Answered { decision, reply, entry })
     }
 
     /// The key that a credential from this channel's other side is to be bound to, sealed for sending.

@@ -15,7 +15,7 @@ use deedbox_host::capability::{Capability, Ops, Right, Target};
 use deedbox_model::{CapabilityId, ConnectionId, Digest, MailboxId, Name, StoreName, Timestamp};
 use deedbox_record::Record;
 
-use super::{CONNECTIONS, Channel, Open, Person, channel::item, connections_root};
+use super::{CONNECTIONS, Change, Channel, Open, Person, channel::item, connections_root};
 use crate::{
     client::{HostClient, dedupe},
     connection::{Content, Deposit, Kept, Keys, Mail, Out, Source},
@@ -377,8 +377,13 @@ impl<H: HostClient> Open<H> {
         let epoch: Option<Epoch> = session.take_epoch();
         let kept = Kept::new(Role::Initiator, agreement.clone(), own.address, contact, epoch, now, &mut rng);
         let row = Row { party: party.clone(), address: own.address, deposit: own.deposit, kept };
-        let entry = self.entry(EntryKind::Receipt, &row, Some(agreement.hash()), now);
-        self.write(row, 0, Vec::new(), vec![entry], now).await?;
+        // The handshake is over: another device's commit is no reason to have no connection.
+        let make = |open: &Self| {
+            let entry = open.entry(EntryKind::Receipt, &row, Some(agreement.hash()), now);
+            Ok((open.written(&row, 0, Vec::new(), vec![entry], now)?, ()))
+        };
+        self.write_with(now, make).await?;
+        self.written.insert(agreement.connection_id());
         let row = self.row(&agreement.connection_id())?;
         self.admit(&row, now).await?;
         Ok(Channel { party, agreement, session })
@@ -428,8 +433,22 @@ impl<H: HostClient> Open<H> {
         entries: Vec<Entry>,
         now: Timestamp,
     ) -> Result<(), PersonError> {
-        let agreement = row.kept.agreement()?;
-        let id = agreement.connection_id();
+        let id = row.kept.agreement()?.connection_id();
+        let change = self.written(&row, before, messages, entries, now)?;
+        self.commit(change, now).await?;
+        self.written.insert(id);
+        Ok(())
+    }
+
+    fn written(
+        &self,
+        row: &Row,
+        before: usize,
+        messages: Vec<Vec<u8>>,
+        entries: Vec<Entry>,
+        now: Timestamp,
+    ) -> Result<Change, PersonError> {
+        let id = row.kept.agreement()?.connection_id();
         let mut change = self.change();
         let dataset = self.dataset(CONNECTIONS)?;
         let mut put = |name: String, value: &Writer| -> Result<(), PersonError> {
@@ -446,14 +465,12 @@ impl<H: HostClient> Open<H> {
         // The first was logged by who made it, with the connection.
         let renewed: Vec<Digest> = row.kept.chain().iter().skip(before.max(1)).map(Agreement::hash).collect();
         for hash in renewed {
-            change.log(self.entry(EntryKind::Receipt, &row, Some(hash), now));
+            change.log(self.entry(EntryKind::Receipt, row, Some(hash), now));
         }
         entries.into_iter().for_each(|entry| change.log(entry));
         let take = row.deposit.take;
         change.mail = messages.into_iter().map(|message| (take, dedupe(&message), message)).collect();
-        self.commit(change, now).await?;
-        self.written.insert(id);
-        Ok(())
+        Ok(change)
     }
 
     /// Whether no connection can have a newer state than the one here.

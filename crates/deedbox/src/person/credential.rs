@@ -38,15 +38,19 @@ impl<H: HostClient> Person<Open<H>> {
         let name = format!("credential/{digest}");
         let mut value = Writer::new();
         value.array(2).bytes(channel.agreement.connection_id().as_bytes()).text(held.issuer());
+        let value = item(value.as_slice())?;
         let provenance = Provenance::new(held.issuer().as_bytes(), Assurance::High, now).with_signed(bytes);
-        let record = Record::new(CREDENTIALS, 1, &name, item(value.as_slice())?)?.with_provenance(provenance);
-        let dataset = open.dataset(CREDENTIALS)?;
-        let mut change = open.change();
-        change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
-        let mut entry = Entry::new(now, EntryKind::Receipt, Some(channel.party.as_str()), open.policy_digest());
-        entry.receipt = Some(digest);
-        change.log(entry);
-        open.commit(change, now).await?;
+        let make = |open: &Open<H>| {
+            let record = Record::new(CREDENTIALS, 1, &name, value.clone())?.with_provenance(provenance.clone());
+            let dataset = open.dataset(CREDENTIALS)?;
+            let mut change = open.change();
+            change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
+            let mut entry = Entry::new(now, EntryKind::Receipt, Some(channel.party.as_str()), open.policy_digest());
+            entry.receipt = Some(digest);
+            change.log(entry);
+            Ok((change, ()))
+        };
+        open.write_with(now, make).await?;
         Ok(name)
     }
 

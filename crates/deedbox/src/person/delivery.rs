@@ -5,10 +5,15 @@ use std::{collections::BTreeMap, fmt};
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::Writer;
 use deedbox_cose::sha256;
-use deedbox_model::{Assurance, DatasetId, Digest, FieldPath, Name, ObjectId, Provenance, StoreName};
+use deedbox_model::{Assurance, Digest, FieldPath, Name, ObjectId, Provenance};
 use deedbox_record::{Granularity, Record, VerifiedAgreement as _};
 
-use super::{Channel, Imported, Keys, Open, Person, channel::item, dataset_of, import::Incoming, shelf::Shelf};
+use super::{
+    Channel, Imported, Open, Person,
+    channel::item,
+    dataset_of,
+    import::{Incoming, provide},
+};
 use crate::{
     client::HostClient,
     error::PersonError,
@@ -103,7 +108,8 @@ impl<H: HostClient> Person<Open<H>> {
     }
 
     /// Makes the person's note on a field that somebody else signed, or replaces it. The field stays as it is; the note is a
-    /// field of its own, `PATH.note` of dataset `notes`, bound to the wording it is on.
+    /// field of its own, `PATH.note` of dataset `notes`, bound to the wording it is on. What another device noted at the same
+    /// time stays beside it: [`Person::siblings`].
     ///
     /// # Errors
     /// [`PersonError::NotFound`]; [`PersonError::Payload`] with `NotSigned` for a field that nobody signed.
@@ -112,29 +118,25 @@ impl<H: HostClient> Person<Open<H>> {
         let open = &mut self.state;
         let (object, issued) = open.record(path)?;
         let name = note_of(path)?;
-        let mut change = open.change();
-        let mut keyring = open.keyring.working_copy()?;
-        if dataset_of(&keyring, NOTES).is_err() {
-            let mut rng = system::rng();
-            let (id, alias) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
-            open.owner.put_alias(alias, now).await?;
-            keyring.add_dataset(alias, id, NOTES, Granularity::Field, &mut rng)?;
-            change.shelves.push(Shelf::create(alias, id));
-        }
-        let dataset = dataset_of(&keyring, NOTES)?;
         let mut value = Writer::new();
         value.text(text);
         let group = format!("{}.note", issued.schema().0);
         Name::escape(&group).map_err(|_| PersonError::FieldName)?;
         let record = Record::new(&group, 1, name.as_str(), item(value.as_slice())?)?
             .with_provenance(Provenance::new(*b"myself", Assurance::Declared, now))
-            .note_on(object, &issued)?;
-        change.records.push((*dataset.id(), dataset.name_key().object_id(name.as_str()), record));
-        change.log(Entry::new(now, EntryKind::Receipt, None, open.policy_digest()));
-        if !change.shelves.is_empty() {
-            change.keys = Some(Keys::of(keyring));
-        }
-        open.commit(change, now).await
+            .note_on(object, &issued)?
+            .encode()?;
+        let base = open.base(NOTES, name.as_str())?;
+        let make = |open: &Open<H>| {
+            let mut change = open.change();
+            let mut keyring = open.keyring.working_copy()?;
+            provide(NOTES, &mut keyring, &mut change)?;
+            let placed = open.put(&mut change, dataset_of(&keyring, NOTES)?, Record::decode(&record)?, &base)?;
+            change.log(Entry::new(now, EntryKind::Receipt, None, open.policy_digest()));
+            change.with_datasets(keyring);
+            Ok((change, placed))
+        };
+        open.write_with(now, make).await.map(|_| ())
     }
 
     /// The person's note on a field, if there is one.

@@ -6,8 +6,8 @@ use deedbox_audit::{Entry, EntryKind};
 use deedbox_cose::sha256;
 use deedbox_model::{DatasetId, Digest, FieldPath, ObjectId, Timestamp};
 use deedbox_record::{
-    ErasedDataset, ErasureLevel, ErasureReceipt, Granularity, Header, HostErasure, HostShare, Keyring, NewSlot, Reseal,
-    Root, SlotId,
+    ErasedDataset, ErasureLevel, ErasureReceipt, Granularity, Header, HostErasure, HostShare, Keyring, NewSlot, Record,
+    Reseal, Root, SlotId,
 };
 
 use super::{BATCH, Change, Keys, Open, Person};
@@ -103,17 +103,26 @@ impl<H: HostClient> Person<Open<H>> {
 
 impl<H: HostClient> Open<H> {
     pub(super) fn find(&self, fields: &[FieldPath]) -> Result<Erased, PersonError> {
-        let mut erased = Erased::new();
-        for path in fields {
-            let datasets = self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field);
-            let mut found = datasets.filter_map(|dataset| {
-                let object = dataset.name_key().object_id(path.as_str());
-                self.shelves.get(dataset.id())?.bytes(&object).map(|_| (*dataset.id(), object))
-            });
-            let (dataset, object) = found.next().ok_or(PersonError::NotFound)?;
-            erased.entry(dataset).or_default().insert(object);
+        let wanted: BTreeSet<&str> = fields.iter().map(FieldPath::as_str).collect();
+        let (mut erased, mut found) = (Erased::new(), BTreeSet::new());
+        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
+            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+            let places: BTreeMap<ObjectId, &str> =
+                wanted.iter().map(|path| (dataset.name_key().object_id(path), *path)).collect();
+            for (entry, _) in shelf.sealed() {
+                // A value that another device wrote at the same time has a place of its own, and says whose it is; what does
+                // not open is no reason to erase nothing.
+                let says = || {
+                    let opened = shelf.open(entry.object(), dataset.keys()).ok().flatten()?;
+                    wanted.get(Record::decode(opened.payload()).ok()?.name()).copied()
+                };
+                if let Some(path) = places.get(entry.object()).copied().or_else(says) {
+                    erased.entry(*dataset.id()).or_default().insert(*entry.object());
+                    found.insert(path);
+                }
+            }
         }
-        Ok(erased)
+        if found == wanted { Ok(erased) } else { Err(PersonError::NotFound) }
     }
 
     fn take_out(&self, change: &mut Change, erased: &Erased, now: Timestamp) {

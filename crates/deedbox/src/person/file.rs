@@ -8,13 +8,14 @@ use std::{
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_model::{Assurance, BlobId, DatasetId, FieldPath, Name, ObjectId, Provenance, Timestamp};
-use deedbox_record::{BlobError, BlobSealer, Granularity, Kind, Record};
+use deedbox_record::{BlobError, BlobSealer, Dataset, Granularity, Kind, Record};
 use deedbox_store::BLOB_PART;
 use zeroize::Zeroizing;
 
 use super::{
-    Change, FILES, Keys, Open, Person, dataset_of,
-    import::{may_replace, title},
+    Change, FILES, Open, Person, dataset_of,
+    import::{may_replace, provide, title},
+    sibling::Placed,
 };
 use crate::{
     client::{HostClient, Owner},
@@ -39,7 +40,8 @@ pub struct NewFile<'a> {
 
 impl<H: HostClient> Person<Open<H>> {
     /// Stores a file of up to 4 TiB as a field: the title is the field's value, the content lies beside it. It is read and sent
-    /// part by part, in the memory of a few parts. A field or file that was at the path is replaced.
+    /// part by part, in the memory of a few parts. A field or file that was at the path is replaced; what another device put
+    /// there at the same time stays beside it ([`Person::siblings`]).
     ///
     /// The file is there once this returns, whole, and until then not at all. What was sent of one that was not finished opens
     /// for nobody, and the host removes it after a while; if the way broke between the last part and the commit, the host keeps
@@ -79,11 +81,19 @@ impl<H: HostClient> Person<Open<H>> {
         let open = &mut self.state;
         let group = group(file.path);
         Name::escape(&group).map_err(|_| PersonError::FieldName)?;
-        let dataset = title(file.path.segments().next().unwrap_or_default());
-        let mut change = open.change();
-        let mut keyring = open.keyring.working_copy()?;
-        open.provide(&dataset, &mut keyring, &mut change, now).await?;
-        let dataset = dataset_of(&keyring, &dataset)?;
+        let title = title(file.path.segments().next().unwrap_or_default());
+        let base = open.base(&title, file.path.as_str())?;
+        if dataset_of(&open.keyring, &title).is_err() {
+            // The content is sealed for its dataset, whoever makes it.
+            let make = |open: &Open<H>| {
+                let (mut change, mut keyring) = (open.change(), open.keyring.working_copy()?);
+                provide(&title, &mut keyring, &mut change)?;
+                change.with_datasets(keyring);
+                Ok((change, ()))
+            };
+            open.write_with(now, make).await?;
+        }
+        let dataset = open.dataset(&title)?;
         if dataset.granularity() != Granularity::Field {
             return Err(PersonError::NotFound);
         }
@@ -91,35 +101,51 @@ impl<H: HostClient> Person<Open<H>> {
         value.text(file.title);
         let value = ItemBuf::parse(value.as_slice(), &Limits::new(MAX_TITLE)).map_err(|_| PersonError::FieldName)?;
         let provenance = Provenance::new(file.source.as_bytes(), Assurance::Declared, now);
-        if let Some(shelf) = open.shelves.get(dataset.id())
-            && let Some(there) = shelf.record(dataset, file.path.as_str())?
-            && !may_replace(&there, &provenance)
-        {
-            return Err(PersonError::IssuerOwned);
-        }
-        let record = Record::new(&group, 1, file.path.as_str(), value)?.with_provenance(provenance);
+        let may_stand = |open: &Open<H>, dataset: &Dataset| -> Result<(), PersonError> {
+            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+            match shelf.record(dataset, file.path.as_str())? {
+                Some(there) if !may_replace(&there, &provenance) => Err(PersonError::IssuerOwned),
+                _ => Ok(()),
+            }
+        };
+        may_stand(open, dataset)?;
+        let record = Record::new(&group, 1, file.path.as_str(), value)?.with_provenance(provenance.clone());
+        let id = *dataset.id();
 
         let sealer = BlobSealer::start(dataset.store(), dataset.id(), &mut system::rng(), Vec::new());
         let upload = Upload { sealer: sealer.map_err(FileError::Blob)?, sent: 0 };
         let blob = *upload.sealer.blob();
         let sent = upload.send(&open.owner, content, file.media).await;
-        let stored = match sent {
-            Ok(reference) => {
-                let object = dataset.name_key().object_id(file.path.as_str());
-                change.records.push((*dataset.id(), object, record.with_blob(reference)));
-                change.log(Entry::new(now, EntryKind::Receipt, None, open.policy_digest()));
-                if !change.shelves.is_empty() {
-                    change.keys = Some(Keys::of(keyring));
-                }
-                open.commit(change, system::now()).await
-            }
+        let sent = match sent {
+            Ok(reference) => record.with_blob(reference).encode().map_err(PersonError::from),
             Err(error) => Err(error.into()),
         };
-        if matches!(stored, Err(PersonError::Conflict | PersonError::File(_) | PersonError::Payload(_))) {
+        let stored = match sent {
+            Ok(record) => {
+                let make = |open: &Open<H>| {
+                    let dataset = open.keyring.dataset(&id).ok_or(PersonError::Conflict)?;
+                    may_stand(open, dataset)?;
+                    let mut change = open.change();
+                    let placed = open.put(&mut change, dataset, Record::decode(&record)?, &base)?;
+                    change.log(Entry::new(now, EntryKind::Receipt, None, open.policy_digest()));
+                    Ok((change, placed))
+                };
+                open.write_with(system::now(), make).await
+            }
+            Err(error) => Err(error),
+        };
+        let is_idle = match &stored {
+            Ok(placed) => *placed == Placed::There,
+            Err(error) => matches!(
+                error,
+                PersonError::Conflict | PersonError::IssuerOwned | PersonError::File(_) | PersonError::Payload(_)
+            ),
+        };
+        if is_idle {
             // Nothing names it, and nothing will. If the host does not hear of it, that costs room and nothing else.
             let _ = open.owner.purge_blob(blob, now).await;
         }
-        stored
+        stored.map(|_| ())
     }
 
     /// The file at a path.

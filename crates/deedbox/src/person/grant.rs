@@ -353,8 +353,7 @@ impl<H: HostClient> Open<H> {
         let shelf = self.shelves.get(dataset).ok_or(PersonError::Damaged)?;
         let dataset = self.keyring.dataset(dataset).ok_or(PersonError::Damaged)?;
         let mut fields = BTreeSet::new();
-        for record in shelf.records(dataset)? {
-            let object = dataset.name_key().object_id(record.name());
+        for (object, record) in shelf.placed(dataset)? {
             if !matches!(scope, GrantScope::Objects(objects) if !objects.contains(&object)) {
                 fields.insert(super::import::value(&record)?.field);
             }
@@ -409,8 +408,7 @@ impl<H: HostClient> Open<H> {
                 None
             }
         };
-        for record in shelf.records(dataset)? {
-            let object = dataset.name_key().object_id(record.name());
+        for (object, record) in shelf.placed(dataset)? {
             let is_granted = objects.is_none_or(|objects| objects.contains(&object));
             if is_granted && fields.contains(&super::import::value(&record)?.field) {
                 return Ok(true);

@@ -5,7 +5,11 @@ use deedbox_cbor::ItemBuf;
 use deedbox_model::{Assurance, DatasetId, FieldPath, Name, Provenance, StoreName, Timestamp};
 use deedbox_record::{Granularity, Keyring, Record};
 
-use super::{Change, Keys, Open, Person, dataset_of, shelf::Shelf};
+use super::{
+    Change, Open, Person, dataset_of,
+    shelf::Shelf,
+    sibling::{Base, Placed},
+};
 use crate::{client::HostClient, error::PersonError, exchange::Value, system};
 
 /// What an import brought.
@@ -17,11 +21,15 @@ pub struct Imported {
     pub datasets: Vec<String>,
     /// Bytes of ciphertext that these datasets now hold.
     pub sealed: usize,
+    /// Fields to which another device wrote something else at the same time: both values are in the box, and the person
+    /// chooses ([`Person::siblings`]).
+    pub conflicts: Vec<FieldPath>,
 }
 
 impl<H: HostClient> Person<Open<H>> {
     /// Imports a JSON document or FHIR bundle: one record a field, each with its provenance, in one commit. A field that was
-    /// imported before is replaced, but not one that an issuer signed.
+    /// imported before is replaced, but not one that an issuer signed, nor one that another device wrote at the same time:
+    /// [`Imported::conflicts`].
     ///
     /// # Errors
     /// [`PersonError::Import`], [`PersonError::FieldName`], [`PersonError::IssuerOwned`], [`PersonError::Payload`],
@@ -98,12 +106,28 @@ impl<H: HostClient> Open<H> {
         now: Timestamp,
     ) -> Result<Imported, PersonError> {
         let titles: BTreeSet<String> = incoming.iter().map(|one| title(one.dataset)).collect();
-        let mut change = self.change();
+        let base = |one: &Incoming<'_>| self.base(&title(one.dataset), one.path.as_str());
+        let bases = incoming.iter().map(base).collect::<Result<Vec<_>, _>>()?;
+        let conflicts = self.write_with(now, |open| open.taken_in(incoming, &bases, &titles, &entry)).await?;
+        let shelves = titles.iter().filter_map(|title| self.shelves.get(self.dataset(title).ok()?.id()));
+        let sealed = shelves.map(Shelf::len).sum();
+        Ok(Imported { fields: incoming.len(), datasets: titles.into_iter().collect(), sealed, conflicts })
+    }
+
+    /// The change, with the paths at which values will stand beside those of other devices.
+    fn taken_in(
+        &self,
+        incoming: &[Incoming<'_>],
+        bases: &[Base],
+        titles: &BTreeSet<String>,
+        entry: &Entry,
+    ) -> Result<(Change, Vec<FieldPath>), PersonError> {
+        let (mut change, mut conflicts) = (self.change(), Vec::new());
         let mut keyring = self.keyring.working_copy()?;
-        for title in &titles {
-            self.provide(title, &mut keyring, &mut change, now).await?;
+        for title in titles {
+            provide(title, &mut keyring, &mut change)?;
         }
-        for one in incoming {
+        for (one, base) in incoming.iter().zip(bases) {
             Name::escape(one.group).map_err(|_| PersonError::FieldName)?;
             let dataset = dataset_of(&keyring, &title(one.dataset))?;
             let path = one.path.as_str();
@@ -114,36 +138,26 @@ impl<H: HostClient> Open<H> {
                 return Err(PersonError::IssuerOwned);
             }
             let record = Record::new(one.group, 1, path, one.value.clone())?.with_provenance(one.provenance.clone());
-            change.records.push((*dataset.id(), dataset.name_key().object_id(path), record));
+            if self.put(&mut change, dataset, record, base)? == Placed::Beside {
+                conflicts.push(one.path.clone());
+            }
         }
-        change.log(entry);
-        if !change.shelves.is_empty() {
-            change.keys = Some(Keys::of(keyring));
-        }
-        self.commit(change, now).await?;
-        let shelves = titles.iter().filter_map(|title| self.shelves.get(self.dataset(title).ok()?.id()));
-        let sealed = shelves.map(Shelf::len).sum();
-        Ok(Imported { fields: incoming.len(), datasets: titles.into_iter().collect(), sealed })
+        change.log(Entry { policy: self.policy_digest(), ..entry.clone() });
+        change.with_datasets(keyring);
+        Ok((change, conflicts))
     }
+}
 
-    /// Makes a dataset for the person's fields in a change, unless there is one of that title.
-    pub(super) async fn provide(
-        &self,
-        title: &str,
-        keyring: &mut Keyring,
-        change: &mut Change,
-        now: Timestamp,
-    ) -> Result<(), PersonError> {
-        if dataset_of(keyring, title).is_err() {
-            let mut rng = system::rng();
-            // Readers of it know the store by a name of its own: who is granted it does not learn the true id.
-            let (id, name) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
-            self.owner.put_alias(name, now).await?;
-            keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
-            change.shelves.push(Shelf::create(name, id));
-        }
-        Ok(())
+/// Makes a dataset for the person's fields in a change, unless there is one of that title.
+pub(super) fn provide(title: &str, keyring: &mut Keyring, change: &mut Change) -> Result<(), PersonError> {
+    if dataset_of(keyring, title).is_err() {
+        let mut rng = system::rng();
+        // Readers of it know the store by a name of its own: who is granted it does not learn the true id.
+        let (id, name) = (DatasetId::generate(&mut rng), StoreName::generate(&mut rng));
+        keyring.add_dataset(name, id, title, Granularity::Field, &mut rng)?;
+        change.shelves.push(Shelf::create(name, id));
     }
+    Ok(())
 }
 
 /// What somebody signed is replaced by their own word only, and what the person said by the person's.

@@ -1,12 +1,15 @@
 //! The ways to open a box: slots, the passphrase, and what another device wrote meanwhile.
 
+use std::sync::Arc;
+
 use deedbox_cose::LocalSigner;
 use deedbox_host::wire;
+use deedbox_model::Timestamp;
 use deedbox_record::{AccountSecret, Header, NewSlot, Passphrase, PassphraseCost, Slot, SlotId, SlotType, UnlockError};
 
-use super::{Open, Person, dataset_of, normalised, unhex};
+use super::{Change, Open, Person, dataset_of, normalised, unhex};
 use crate::{
-    client::{HostClient, Watch, header},
+    client::{HostClient, Owner, Watch, header},
     error::PersonError,
     system,
 };
@@ -76,24 +79,56 @@ impl<H: HostClient> Person<Open<H>> {
     ///
     /// # Errors
     /// As [`Person::unlock`]; [`PersonError::Unlock`] with `Rejected` when the root was replaced: unlock the box anew.
-    pub async fn refresh(self) -> Result<Self, PersonError> {
-        let pins = self.pins();
-        let Open { owner, root, migrations, written, .. } = self.state;
-        let bytes = header(owner.client(), *root.store()).await?;
-        let bytes = wire::versioned_from_bytes(&bytes).map_or(bytes.as_slice(), |(_, header)| header);
-        let header = Header::parse(bytes)?;
-        header.check_version(pins.header)?;
-        if header.root_epoch() > root.epoch() {
-            return Err(UnlockError::Rejected.into());
-        }
-        header.authenticate(&root)?;
-        let open = Open::load(owner, root, header, Some(&pins)).await?;
-        let refreshed = Self { state: Open { written, ..open } };
-        Ok(refreshed.with_migrations(migrations))
+    pub async fn refresh(mut self) -> Result<Self, PersonError> {
+        self.state.catch_up().await?;
+        self.state.tidy(system::now()).await?;
+        Ok(self)
     }
 }
 
 impl<H: HostClient> Open<H> {
+    /// Takes over what another device wrote meanwhile, verified against what this one has seen: all of it, or on an error nothing.
+    pub(super) async fn catch_up(&mut self) -> Result<(), PersonError> {
+        let pins = self.pins();
+        let bytes = header(self.owner.client(), *self.root.store()).await?;
+        let bytes = wire::versioned_from_bytes(&bytes).map_or(bytes.as_slice(), |(_, header)| header);
+        let header = Header::parse(bytes)?;
+        header.check_version(pins.header)?;
+        if header.root_epoch() > self.root.epoch() {
+            return Err(UnlockError::Rejected.into());
+        }
+        header.authenticate(&self.root)?;
+        let root = self.root.working_copy();
+        let owner = Owner::new(self.owner.client(), &root);
+        let read = Open::read(owner, root, header, Some(&pins), None).await?;
+        let Open { header, share, epoch, keyring, meta, mut shelves, rules, log, log_signer, uses, leftovers, .. } =
+            read;
+        for shelf in shelves.values_mut() {
+            shelf.migrations = Arc::clone(&self.migrations);
+        }
+        (self.header, self.share, self.epoch, self.keyring) = (header, share, epoch, keyring);
+        (self.meta, self.shelves, self.rules, self.leftovers) = (meta, shelves, rules, leftovers);
+        (self.log, self.log_signer, self.uses, self.pinned) = (log, log_signer, uses, pins.newest);
+        Ok(())
+    }
+
+    /// Commits what `make` makes of the present state. Where another device was first, what it wrote is taken over and `make` is
+    /// asked again: whatever it decides, it decides by the rules that are in force when the host takes it.
+    pub(super) async fn write_with<T>(
+        &mut self,
+        now: Timestamp,
+        make: impl Fn(&Self) -> Result<(Change, T), PersonError>,
+    ) -> Result<T, PersonError> {
+        for _ in 0..TRIES {
+            let (change, made) = make(self)?;
+            match self.commit(change, now).await {
+                Err(PersonError::Conflict) => self.catch_up().await?,
+                done => return done.map(|()| made),
+            }
+        }
+        Err(PersonError::Conflict)
+    }
+
     async fn exchange(&mut self, header: Header) -> Result<(), PersonError> {
         let mut body = wire::CommitBody::new(Vec::new());
         body.header = Some((self.header.version(), header.bytes()));
@@ -104,3 +139,6 @@ impl<H: HostClient> Open<H> {
         Ok(())
     }
 }
+
+/// How often a change is made upon what other devices wrote before somebody has to ask again.
+const TRIES: usize = 8;

@@ -8,8 +8,8 @@ use std::{
 use deedbox_host::wire;
 use deedbox_model::{DatasetId, ObjectId, Seq, StoreName, Timestamp};
 use deedbox_record::{
-    ChangedObject, Dataset, Entry, EpochKeys, Freshness, Head, HeadError, Kind, Migrations, Opened, Pin, Record,
-    Replica, SignedPart,
+    ChangedObject, Dataset, Draft, Entry, EpochKeys, Freshness, Head, HeadError, Kind, MergeError, Migrations, Opened,
+    Pending, Pin, Record, Replica, SignedPart,
 };
 use deedbox_store::{HeadHash, Mode};
 
@@ -145,6 +145,19 @@ impl Shelf {
         self.objects.get(object).map(Vec::as_slice)
     }
 
+    /// Changes that other devices overtook, upon the present state.
+    pub(super) fn rebase(&self, pending: Pending, keys: &EpochKeys) -> Result<Draft<'_>, PersonError> {
+        let present = |entry: &Entry| match self.replica.entry(entry.object()) {
+            Some(now) if now == entry => self.bytes(entry.object()),
+            _ => None,
+        };
+        match self.replica.rebase(pending, keys, present) {
+            Ok((draft, _)) => Ok(draft),
+            Err(MergeError::Open(error)) => Err(error.into()),
+            Err(_) => Err(PersonError::Damaged),
+        }
+    }
+
     pub(super) fn open(&self, object: &ObjectId, keys: &EpochKeys) -> Result<Option<Opened>, PersonError> {
         match self.objects.get(object) {
             Some(bytes) => Ok(Some(self.replica.open(object, bytes, keys)?)),
@@ -160,10 +173,15 @@ impl Shelf {
 
     /// All records, opened, in the newest versions of their schemas; tombstones are passed over.
     pub(super) fn records(&self, dataset: &Dataset) -> Result<Vec<Record>, PersonError> {
+        Ok(self.placed(dataset)?.into_iter().map(|(_, record)| record).collect())
+    }
+
+    /// The same, each with its place: of two that devices wrote under one name at once, only one has the place of the name.
+    pub(super) fn placed(&self, dataset: &Dataset) -> Result<Vec<(ObjectId, Record)>, PersonError> {
         let mut records = Vec::new();
         for entry in self.replica.entries().iter().filter(|entry| entry.kind() == Kind::Record.number()) {
             let opened = self.open(entry.object(), dataset.keys())?.ok_or(PersonError::Damaged)?;
-            records.push(self.migrations.read(opened.payload())?.into_record());
+            records.push((*entry.object(), self.migrations.read(opened.payload())?.into_record()));
         }
         Ok(records)
     }
