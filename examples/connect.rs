@@ -122,8 +122,8 @@ impl Council {
             FrameKind::Record => {
                 let session = self.session.as_mut().filter(|session| session.own_id() == frame.to);
                 let session = session.ok_or("a session")?;
-                if let Body::Data { content, .. } = session.open(frame.body, NOW)? {
-                    heard.push(String::from_utf8(content)?);
+                if let Body::Data(data) = session.open(frame.body, NOW)? {
+                    heard.push(String::from_utf8(data.into_content())?);
                 }
                 Ok(session.channel_binding().to_vec())
             }
@@ -166,7 +166,7 @@ fn person(council: SocketAddr, link: &Link, folder: &Path) -> Result<(), Failure
     };
     let mut session = met.session;
     let say = |session: &mut LiveSession, text: &str| -> Result<(), Failure> {
-        let body = Body::Data { media: "text/plain".to_owned(), content: text.as_bytes().to_vec() };
+        let body = Body::data("text/plain", text.as_bytes());
         let record = session.seal(&body, NOW)?;
         let reply = exchange(&Frame::write_all(&[Frame::new(FrameKind::Record, session.peer_id(), &record)]))?;
         check(reply == session.channel_binding(), "both ends know one channel")

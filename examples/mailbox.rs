@@ -25,7 +25,7 @@ struct Side {
 impl Side {
     /// Seals a text into a frame for the peer's mailbox.
     fn leave(&mut self, text: &str, now: Timestamp) -> Result<Vec<u8>, ConnectError> {
-        let body = Body::Data { media: "text/plain".to_owned(), content: text.as_bytes().to_vec() };
+        let body = Body::data("text/plain", text.as_bytes());
         let message = self.mailbox.seal(&body, now, now.saturating_add_secs(7 * DAY), &mut self.rng)?;
         let to = self.mailbox.peer_address();
         Ok(Frame::write_all(&[Frame::new(FrameKind::Sealed, to.as_bytes(), &message)]))

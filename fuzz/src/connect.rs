@@ -132,7 +132,7 @@ pub fn connect_record(data: &[u8]) {
         assert_eq!(body.to_bytes(), data);
     }
     let Some((mut ours, mut theirs, _)) = met(&[]) else { return };
-    let sent = Body::Data { media: "text/plain".into(), content: data.to_vec() };
+    let sent = Body::data("text/plain", data);
     let record = ours.session.seal(&sent, NOW).unwrap();
     let other = altered(&record, data);
     assert_eq!(theirs.session.open(&other, NOW).is_ok(), other == record);
@@ -171,7 +171,7 @@ static SEALED: LazyLock<Sealed> = LazyLock::new(|| {
     let mut council = Mailbox::new(&ours.agreement, Role::Responder, two, one, &mut rng);
     person.add(ours.session.take_epoch().unwrap(), NOW);
     council.add(theirs.session.take_epoch().unwrap(), NOW);
-    let body = Body::Data { media: "text/plain".into(), content: vec![7; 40] };
+    let body = Body::data("text/plain", &[7; 40]);
     let message = person.seal(&body, NOW, NOW.saturating_add_secs(60), &mut rng).unwrap();
     let epoch = council.epochs().next().unwrap().to_stored().to_vec();
     Sealed { agreement: ours.agreement, keys, message, mailbox: council.to_stored().to_vec(), epoch }

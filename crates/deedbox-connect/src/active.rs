@@ -8,10 +8,11 @@ use deedbox_model::{ConnectionId, Digest, Timestamp};
 
 use crate::{
     agreement::{Agreement, EndReason, Termination},
+    body::{Body, Contact},
     contact::Established,
     error::ConnectError,
     invitation::InvitationId,
-    session::{Body, Contact, LiveSession},
+    session::LiveSession,
 };
 
 /// A connection on which data flows.

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     agreement::{Agreement, Body as AgreementBody, MAX_PERMISSIONS},
+    body::{Body, Contact},
     error::{ConnectError, Failed},
     frame::{Expected, Frame, FrameKind, expect},
     invitation::{Invitation, InvitationId, InviterKind, Offer},
@@ -24,7 +25,7 @@ use crate::{
     padding,
     pairwise::{ConnectionsRoot, INVITING, PartyKeys},
     party::{self, Party},
-    session::{Body, CHECK_CODE, Contact, LiveSession, check_code},
+    session::{CHECK_CODE, LiveSession, check_code},
 };
 
 /// What both sides have in the end: the agreement with both signatures, an open session bound to it, and how to reach the

@@ -32,7 +32,7 @@
 //! // Both hold one agreement, and a channel that exists between these two alone.
 //! assert_eq!(person.agreement, council.agreement);
 //! assert_eq!(person.session.channel_binding(), council.session.channel_binding());
-//! let data = Body::Data { media: "text/plain".into(), content: b"hello".to_vec() };
+//! let data = Body::data("text/plain", b"hello");
 //! let record = person.session.seal(&data, now)?;
 //! assert_eq!(council.session.open(&record, now)?, data);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -74,6 +74,7 @@ pub mod vectors;
 mod active;
 mod agreement;
 mod base45;
+mod body;
 mod contact;
 mod error;
 mod frame;
@@ -89,6 +90,7 @@ mod session;
 
 pub use active::{Active, Tombstone};
 pub use agreement::{Agreement, Changes, EndReason, Proposal, Renewal, Termination};
+pub use body::{Body, Contact, Data, DeviceHead};
 pub use contact::{
     Accepted, Accepting, Answered, Answering, AwaitingConfirm, Confirming, Established, Invited, Reply, Typed, Wish,
 };
@@ -102,4 +104,4 @@ pub use pairwise::{ConnectionsRoot, PartyKeys};
 pub use party::Party;
 pub use reopen::{Called, Calling, Receiving};
 pub use sealed::{Arrival, Epoch, Mailbox, Missing, Opened};
-pub use session::{Body, Contact, DeviceHead, LIFETIME_SECS, LiveSession};
+pub use session::{LIFETIME_SECS, LiveSession};

@@ -10,10 +10,10 @@ use deedbox_model::{Digest, Timestamp};
 use crate::{
     active::Tombstone,
     agreement::{Agreement, Changes, EndReason, Proposal, Termination},
+    body::Body,
     contact::GRACE_SECS,
     error::ConnectError,
     invitation::{Invitation, InvitationId},
-    session::Body,
 };
 
 /// A connection, seen from one side: where it stands and under which agreement.
@@ -430,7 +430,7 @@ impl Held {
             }
             Body::Knock if role == Role::Initiator => Ok(Next::Same(vec![Effect::OpenSession])),
             Body::Contact(_) => Ok(Next::Same(Vec::new())),
-            Body::Data { .. } if !self.suspended.any() => Ok(Next::Same(Vec::new())),
+            Body::Data(_) if !self.suspended.any() => Ok(Next::Same(Vec::new())),
             _ => Err(ConnectError::NotNow),
         }
     }

@@ -18,11 +18,11 @@ use zeroize::Zeroizing;
 
 use crate::{
     agreement::Agreement,
+    body::{Body, DeviceHead},
     contact::draw,
     error::ConnectError,
     padding,
     pairwise::PartyKeys,
-    session::{Body, DeviceHead},
 };
 
 /// The keys of sealed messages that one handshake made: a name, and a secret for each direction.
@@ -366,7 +366,8 @@ impl Mailbox {
         let Head { next, last } = head.unwrap_or(Head { next: 0, last: NOTHING });
         let after = next.checked_add(1).ok_or(ConnectError::SequenceExhausted)?;
 
-        let mut writer = Writer::new();
+        // Large enough, so that no copy is left behind by growing.
+        let mut writer = Writer::with_capacity(body.sealable_len()?.saturating_add(80));
         writer.array(6).bytes(&self.device).uint(next);
         last.encode(&mut writer);
         now.encode(&mut writer);

@@ -1,229 +1,16 @@
 //! Live sessions: records both ways, for 24 hours, stored or not.
 
-use alloc::{collections::BTreeMap, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
 
-use deedbox_cbor::{Item, Limits, Order, Writer, read};
+use deedbox_cbor::{Limits, Order, Writer, read};
 use deedbox_cose::encrypt0::{Record, StreamKey};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_edhoc::{ExportError, Role};
-use deedbox_model::{Digest, MailboxId, Timestamp};
+use deedbox_model::{Digest, Timestamp};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use crate::{agreement::EndReason, error::ConnectError, sealed::Epoch};
-
-/// How to reach a party outside of a session.
-///
-/// ```cddl
-/// contact = { 1: address: bytes16, 2: endpoint: tstr, 3: deposit capability: bstr,
-///             4: [* [device: bytes8, next: uint, last: bytes32]] }
-/// ```
-/// At most 4,096 bytes of capability and 64 devices.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contact {
-    /// The mailbox kept for this connection.
-    pub address: MailboxId,
-    /// The host that has it.
-    pub endpoint: String,
-    /// What allows to deposit there; opaque.
-    pub deposit: Vec<u8>,
-    /// What each device has sealed so far: a dropped tail shows.
-    pub devices: Vec<DeviceHead>,
-}
-
-/// What one device has sealed so far on a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeviceHead {
-    /// The device.
-    pub device: [u8; 8],
-    /// The number its next message will have.
-    pub next: u64,
-    /// The hash of its last message, zeros if there is none.
-    pub last: Digest,
-}
-
-impl Contact {
-    pub(crate) fn encode(&self, writer: &mut Writer) {
-        writer.map(|map| {
-            map.int(1, |w| self.address.encode(w));
-            map.int(2, |w| {
-                w.text(&self.endpoint);
-            });
-            map.int(3, |w| {
-                w.bytes(&self.deposit);
-            });
-            map.int(4, |w| {
-                w.array(self.devices.len());
-                for head in &self.devices {
-                    w.array(3).bytes(&head.device).uint(head.next);
-                    head.last.encode(w);
-                }
-            });
-        });
-    }
-
-    pub(crate) fn decode(item: Item<'_>) -> Option<Self> {
-        let mut fields = item.as_map()?.fields();
-        let address = MailboxId::decode(fields.required(1)?)?;
-        let endpoint = fields.required(2)?.as_str().filter(|text| text.len() <= 256)?.into();
-        let deposit = fields.required(3)?.as_bytes().filter(|bytes| bytes.len() <= 4_096)?.to_vec();
-        let devices = fields.required(4)?.as_array().filter(|list| list.len() <= 64)?;
-        let devices = devices
-            .iter()
-            .map(|item| {
-                let [device, next, last] = item.as_array()?.exactly()?;
-                let (device, next) = (device.as_byte_array()?, next.as_u64()?);
-                Some(DeviceHead { device, next, last: Digest::decode(last)? })
-            })
-            .collect::<Option<_>>()?;
-        fields.finish()?;
-        Some(Self { address, endpoint, deposit, devices })
-    }
-}
-
-/// The content of a record: `[type: uint, any]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Body {
-    /// 1: the agreement with the Initiator's signature, and how to reach it.
-    Accept(Vec<u8>, Contact),
-    /// 2: the agreement with both signatures, and how to reach the Responder.
-    Confirm(Vec<u8>, Contact),
-    /// 3: no agreement; 0 no reason given, 1 the terms, 2 the check code.
-    Refuse(u8),
-    /// 4: a new agreement, signed by who proposes it.
-    Propose(Vec<u8>),
-    /// 5: the new agreement with both signatures.
-    Agree(Vec<u8>),
-    /// 6: nothing flows until further notice; the reason is a number of the application's.
-    Suspend(u8),
-    /// 7: it flows again.
-    Resume(u8),
-    /// 8: a termination.
-    Terminate(Vec<u8>),
-    /// 9: the same, in answer.
-    Terminated(Vec<u8>),
-    /// 10: how to reach the sender from now on.
-    Contact(Contact),
-    /// 11: please open a session.
-    Knock,
-    /// 16: the application's.
-    Data {
-        /// What the content is.
-        media: String,
-        /// The content.
-        content: Vec<u8>,
-    },
-}
-
-impl Body {
-    /// The bytes to seal.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut writer = Writer::new();
-        self.encode(&mut writer);
-        writer.into_vec()
-    }
-
-    /// How many bytes it takes. Data, which is most of what is sent, is counted without being written.
-    fn encoded_len(&self) -> usize {
-        let string = |len: usize| {
-            let head = match len {
-                0..24 => 1_usize,
-                24..256 => 2,
-                256..65_536 => 3,
-                _ => 5,
-            };
-            len.saturating_add(head)
-        };
-        match self {
-            // Two arrays and the type are a byte each.
-            Self::Data { media, content } => {
-                string(media.len()).saturating_add(string(content.len())).saturating_add(3)
-            }
-            other => other.to_bytes().len(),
-        }
-    }
-
-    pub(crate) fn encode(&self, writer: &mut Writer) {
-        writer.array(2);
-        match self {
-            Self::Accept(agreement, contact) | Self::Confirm(agreement, contact) => {
-                writer.uint(if matches!(self, Self::Accept(..)) { 1 } else { 2 });
-                writer.array(2).bytes(agreement);
-                contact.encode(writer);
-            }
-            Self::Refuse(reason) => {
-                writer.uint(3).uint(u64::from(*reason));
-            }
-            Self::Propose(agreement) => {
-                writer.uint(4).bytes(agreement);
-            }
-            Self::Agree(agreement) => {
-                writer.uint(5).bytes(agreement);
-            }
-            Self::Suspend(reason) => {
-                writer.uint(6).uint(u64::from(*reason));
-            }
-            Self::Resume(reason) => {
-                writer.uint(7).uint(u64::from(*reason));
-            }
-            Self::Terminate(termination) => {
-                writer.uint(8).bytes(termination);
-            }
-            Self::Terminated(termination) => {
-                writer.uint(9).bytes(termination);
-            }
-            Self::Contact(contact) => {
-                writer.uint(10);
-                contact.encode(writer);
-            }
-            Self::Knock => {
-                writer.uint(11).null();
-            }
-            Self::Data { media, content } => {
-                writer.uint(16).array(2).text(media).bytes(content);
-            }
-        }
-    }
-
-    /// Reads the bytes of a body, at most 1 MiB.
-    ///
-    /// # Errors
-    /// [`ConnectError::Malformed`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, ConnectError> {
-        let item = read(bytes, Order::Canonical, &Limits::new(MAX_BODY)).map_err(|_| ConnectError::Malformed)?;
-        Self::decode(item).ok_or(ConnectError::Malformed)
-    }
-
-    pub(crate) fn decode(item: Item<'_>) -> Option<Self> {
-        let [kind, content] = item.as_array()?.exactly()?;
-        let document = || content.as_bytes().map(<[u8]>::to_vec);
-        let agreed = || {
-            let [agreement, contact] = content.as_array()?.exactly()?;
-            Some((agreement.as_bytes()?.to_vec(), Contact::decode(contact)?))
-        };
-        Some(match kind.as_u64()? {
-            1 => agreed().map(|(agreement, contact)| Self::Accept(agreement, contact))?,
-            2 => agreed().map(|(agreement, contact)| Self::Confirm(agreement, contact))?,
-            3 => Self::Refuse(content.as_u8().filter(|reason| *reason <= 2)?),
-            4 => Self::Propose(document()?),
-            5 => Self::Agree(document()?),
-            6 => Self::Suspend(content.as_u8()?),
-            7 => Self::Resume(content.as_u8()?),
-            8 => Self::Terminate(document()?),
-            9 => Self::Terminated(document()?),
-            10 => Self::Contact(Contact::decode(content)?),
-            11 => content.is_null().then_some(Self::Knock)?,
-            16 => {
-                let [media, content] = content.as_array()?.exactly()?;
-                let media = media.as_str().filter(|media| media.len() <= 256)?.into();
-                Self::Data { media, content: content.as_bytes()?.to_vec() }
-            }
-            _ => return None,
-        })
-    }
-}
+use crate::{agreement::EndReason, body::Body, error::ConnectError, sealed::Epoch};
 
 /// An open session of two parties to one agreement: seals records to the peer and opens the peer's.
 ///
@@ -250,7 +37,8 @@ pub struct LiveSession {
     stream: StreamKey,
     // INVARIANT (nonces): a number is used once with its stream; `None` when there are none left.
     next: Option<u32>,
-    windows: BTreeMap<[u8; 16], Window>,
+    // INVARIANT (order of windows): by stream, and each stream once.
+    windows: Vec<([u8; 16], Window)>,
     epoch: Option<Epoch>,
 }
 
@@ -301,7 +89,7 @@ impl LiveSession {
         export(EPOCH_ID, agreement.as_bytes(), &mut id).map_err(|_| ConnectError::LimitExceeded)?;
         let epoch = Some(Epoch::new(id, agreement, role, psks, now));
         let stream = draw(&send_base, rng);
-        let (next, windows) = (Some(0), BTreeMap::new());
+        let (next, windows) = (Some(0), Vec::with_capacity(MAX_STREAMS));
         let started = now;
         Ok(Self { role, agreement, send_base, receive_base, binding, started, own, peer, stream, next, windows, epoch })
     }
@@ -309,14 +97,12 @@ impl LiveSession {
     /// Seals `body` into a record.
     ///
     /// # Errors
-    /// [`ConnectError::SessionOver`] after 24 hours, [`ConnectError::LimitExceeded`] above 1 MiB,
+    /// [`ConnectError::SessionOver`] after 24 hours, [`ConnectError::LimitExceeded`] above 1 MiB and for more than
+    /// 256 bytes of media,
     /// [`ConnectError::SequenceExhausted`] after 2^32 records of one loading.
     pub fn seal(&mut self, body: &Body, now: Timestamp) -> Result<Vec<u8>, ConnectError> {
         self.check_age(now)?;
-        let len = body.encoded_len();
-        if len > MAX_BODY {
-            return Err(ConnectError::LimitExceeded);
-        }
+        let len = body.sealable_len()?;
         let number = self.next.ok_or(ConnectError::SequenceExhausted)?;
         self.next = number.checked_add(1);
         self.stream.seal_with(number, len, |writer| body.encode(writer)).map_err(|_| ConnectError::LimitExceeded)
@@ -330,16 +116,20 @@ impl LiveSession {
     pub fn open(&mut self, record: &[u8], now: Timestamp) -> Result<Body, ConnectError> {
         self.check_age(now)?;
         let record = Record::parse(record).map_err(|_| ConnectError::Malformed)?;
-        let window = self.windows.get(record.stream()).copied();
-        if window.is_none() && self.windows.len() >= MAX_STREAMS {
+        let place = self.windows.binary_search_by_key(record.stream(), |(stream, _)| *stream);
+        if place.is_err() && self.windows.len() >= MAX_STREAMS {
             return Err(ConnectError::LimitExceeded);
         }
+        let window = place.ok().and_then(|place| self.windows.get(place)).map(|(_, window)| *window);
         let after = Window::after(window, record.number()).ok_or(ConnectError::Replay)?;
         let key = StreamKey::derive(&self.receive_base, *record.stream());
         let plaintext = key.open(&record).map_err(|_| ConnectError::Rejected)?;
         // INVARIANT (windows): they move only after the tag was verified.
-        self.windows.insert(*record.stream(), after);
-        Body::parse(&plaintext)
+        match place.map(|place| self.windows.get_mut(place)) {
+            Ok(known) => known.into_iter().for_each(|(_, window)| *window = after),
+            Err(place) => self.windows.insert(place, (*record.stream(), after)),
+        }
+        Body::from_opened(plaintext)
     }
 
     /// The keys of sealed messages that this session's handshake made, once: they are the mailbox's, and outlive the
@@ -393,13 +183,13 @@ impl LiveSession {
             _ => return None,
         };
         let list = list.as_array().filter(|list| list.len() <= MAX_STREAMS)?;
-        let mut windows = BTreeMap::new();
+        let mut windows = Vec::with_capacity(MAX_STREAMS);
         for item in list {
             let [stream, highest, seen] = item.as_array()?.exactly()?;
             let window = Window { highest: highest.as_u32()?, seen: seen.as_u64()? };
             let stream: [u8; 16] = stream.as_byte_array()?;
             // One state has one form.
-            windows.last_key_value().is_none_or(|(last, _)| *last < stream).then(|| windows.insert(stream, window))?;
+            windows.last().is_none_or(|(last, _)| *last < stream).then(|| windows.push((stream, window)))?;
         }
         let send_base = SecretBytes::try_from_slice(send.as_bytes()?)?;
         Some(Self {
@@ -493,7 +283,6 @@ pub(crate) const CHECK_CODE: u16 = 32_774;
 /// How long a session may be used.
 pub const LIFETIME_SECS: u64 = 86_400;
 const MAX_STREAMS: usize = 64;
-const MAX_BODY: usize = 1 << 20;
 const MAX_STORED: usize = 8_192;
 const STORED: u64 = 1;
 

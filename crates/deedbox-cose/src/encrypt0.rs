@@ -284,8 +284,8 @@ impl StreamKey {
         if record.stream != self.stream {
             return Err(OpenError::Rejected);
         }
-        let aad = enc_structure(record.protected, &[]);
-        decrypt(&self.cipher, &self.nonce(record.number), &aad, record.ciphertext)
+        let header = RecordHeader::of(&[record.protected]);
+        decrypt(&self.cipher, &self.nonce(record.number), header.enc_structure(), record.ciphertext)
     }
 
     fn nonce(&self, number: u32) -> [u8; NONCE_LEN] {
@@ -520,18 +520,26 @@ impl RecordHeader {
         let number = number.to_be_bytes();
         let zeros = number.iter().take_while(|byte| **byte == 0).count().min(3);
         let piv = number.get(zeros..).unwrap_or(&number);
-        // Heads of strings of less than 24 bytes, of which the header is one unless its number has four.
+        // The head of a string of less than 24 bytes.
         let string = |len: usize| 0x40 | u8::try_from(len).unwrap_or(0);
-        let protected = piv.len() + 21;
+        Self::of(&[&[0xa2, 0x06, string(piv.len())], piv, &[0x0a, string(stream.len())], stream])
+    }
+
+    /// That of a protected header of these parts, at most 25 bytes together.
+    fn of(protected: &[&[u8]]) -> Self {
+        let len = protected.iter().map(|part| part.len()).sum::<usize>();
         let mut header = Self { bytes: [0; 38], protected: 0..0, len: 0 };
         header.push(&[0x83, 0x68]).push(b"Encrypt0");
-        if protected < 24 {
-            header.push(&[string(protected)]);
+        let len = u8::try_from(len).unwrap_or(0);
+        if len < 24 {
+            header.push(&[0x40 | len]);
         } else {
-            header.push(&[0x58, u8::try_from(protected).unwrap_or(0)]);
+            header.push(&[0x58, len]);
         }
         let start = header.len;
-        header.push(&[0xa2, 0x06, string(piv.len())]).push(piv).push(&[0x0a, string(stream.len())]).push(stream);
+        for part in protected {
+            header.push(part);
+        }
         header.protected = start..header.len;
         header.push(&[0x40]);
         header

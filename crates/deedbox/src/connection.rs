@@ -352,10 +352,7 @@ impl Kept {
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, ConnectError> {
         match self.stage() {
-            Stage::Active | Stage::Renewing => {
-                let body = Body::Data { media: media.to_owned(), content: content.to_vec() };
-                self.seal(&body, now, expires, rng)
-            }
+            Stage::Active | Stage::Renewing => self.seal(&Body::data(media, content), now, expires, rng),
             Stage::Ended => Err(ConnectError::Ended),
             _ => Err(ConnectError::NotNow),
         }
@@ -440,7 +437,7 @@ impl Kept {
             Err(error) => return Ok((Mail { arrival, content: Content::Refused(error) }, Out::default())),
         };
         let content = match opened.body {
-            Body::Data { media, content } => Content::Data { media, content },
+            Body::Data(data) => Content::Data { media: data.media().to_owned(), content: data.into_content() },
             Body::Contact(contact) => Content::Reached(self.reached(contact)),
             Body::Knock => Content::Called,
             _ => match out.asked {

@@ -392,13 +392,13 @@ impl Session {
     }
 
     fn send(&mut self, media: &str, content: &[u8]) -> Result<Vec<u8>, ProviderError> {
-        let body = Body::Data { media: media.to_owned(), content: content.to_vec() };
+        let body = Body::data(media, content);
         Ok(self.session.seal(&body, system::now())?)
     }
 
     fn receive(&mut self, record: &[u8], wanted: &str) -> Result<Vec<u8>, ProviderError> {
         match self.session.open(record, system::now())? {
-            Body::Data { media, content } if media == wanted => Ok(content),
+            Body::Data(data) if data.media() == wanted => Ok(data.into_content()),
             _ => Err(ProviderError::Unexpected),
         }
     }

@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 use super::{AwaitingConfirm, CODE_TRIES, Confirming, Established, MAX_STORED, STORED};
 use crate::{
     agreement::Agreement,
+    body::{Body, Contact},
     error::ConnectError,
     sealed::Epoch,
-    session::{Body, Contact, LiveSession},
+    session::LiveSession,
 };
 
 impl AwaitingConfirm {

@@ -221,7 +221,7 @@ impl World {
 
     fn take(&mut self, side: usize, body: Body) {
         let text = match &body {
-            Body::Data { content, .. } => Some(String::from_utf8(content.clone()).unwrap()),
+            Body::Data(data) => Some(String::from_utf8(data.content().to_vec()).unwrap()),
             _ => None,
         };
         if self.apply(side, Event::Received(body)).is_ok()

@@ -171,7 +171,7 @@ fn nobody_renews_for_the_other() {
 #[test]
 fn who_suspends_resumes() {
     let person = Connection::active(Role::Initiator, MET.agreement.clone());
-    let data = || Event::Received(Body::Data { media: String::new(), content: vec![] });
+    let data = || Event::Received(Body::data("", b""));
     let (person, effects) = go(person, Event::Suspend(1));
     assert_eq!((person.stage(), sent(&effects)), (Stage::Suspended, Body::Suspend(1)));
     let (person, _) = go(person, Event::Received(Body::Suspend(0)));

@@ -23,7 +23,7 @@ pub(crate) fn contact(byte: u8) -> Contact {
 }
 
 pub(crate) fn data(text: &str) -> Body {
-    Body::Data { media: "text/plain".into(), content: text.as_bytes().to_vec() }
+    Body::data("text/plain", text.as_bytes())
 }
 
 pub(crate) fn offer() -> Offer {
