@@ -363,6 +363,40 @@ fn half_sent_and_oversized_heads_are_cut_off() {
     assert_eq!(world.raw("GET", "/v1/health", &[], b"").status, 204);
 }
 
+/// A thousand clients that never come to the end of a request: a good one is served as ever beside them, and the server's own
+/// limits end them all.
+#[test]
+fn a_thousand_slow_requests_hold_up_nobody_and_are_ended() {
+    let mut limits = ServeLimits::default();
+    limits.head_secs = 2;
+    let world = World::with(limits);
+    let target = format!("/v1/stores/{S}/usage");
+    let commit = format!("POST /v1/stores/{S}/commit HTTP/1.1\r\nhost: x\r\n");
+    let chunked = format!("{commit}transfer-encoding: chunked\r\n\r\n9\r\nabc");
+    let kinds = [
+        "GET /v1/heal".to_owned(),
+        "GET /v1/health HTTP/1.1\r\nhost: x\r\nx-more: ".to_owned(),
+        format!("{commit}content-length: 500\r\n\r\nabc"),
+        chunked,
+    ];
+    let mut slow: Vec<TcpStream> = (0..1_000).map(|n| world.send(kinds[n % kinds.len()].as_bytes())).collect();
+    for _ in 0..30 {
+        // some of them go on, a byte at a time
+        for stream in slow.iter_mut().step_by(7) {
+            let _ = stream.write_all(b"x");
+        }
+        assert_eq!(world.own(Method::Get, &target, None, b"").status, 200);
+    }
+    for (n, mut stream) in slow.into_iter().enumerate() {
+        // a reset is an end, too; to be waited for in vain is none
+        let mut told = Vec::new();
+        let ended = stream.read_to_end(&mut told);
+        assert!(!ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "{n} is kept open");
+        assert!(!told.starts_with(b"HTTP/1.1 2"), "{n} is answered");
+    }
+    assert_eq!(world.own(Method::Get, &target, None, b"").status, 200);
+}
+
 #[test]
 fn more_connections_than_there_is_room_for_wait() {
     let mut limits = ServeLimits::default();
