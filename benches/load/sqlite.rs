@@ -191,8 +191,18 @@ fn write(db: &Connection, at: u64, object: ObjectId) -> Outcome<()> {
     db.prepare_cached("UPDATE head SET seq = ?, hash = ? WHERE ds = ?")?.execute(params![seq, hash, d])?;
     db.prepare_cached("INSERT INTO heads (ds, seq, hash, body) VALUES (?, ?, ?, ?)")?
         .execute(params![d, seq, hash, HEAD])?;
-    let mut total = db.prepare_cached("UPDATE total SET bytes = bytes + ? WHERE class = ?")?;
-    total.execute(params![300, 2])?;
+    // the newest 4,096 stay; the totals are read for the quota, and the one that changed is written
+    db.prepare_cached("DELETE FROM heads WHERE ds = ? AND seq <= ?")?.execute(params![d, seq - 4_096])?;
+    let mut totals = [(0_i64, 0_i64); 6];
+    let mut read = db.prepare_cached("SELECT count, bytes FROM total ORDER BY class")?;
+    let mut rows = read.query([])?;
+    for total in &mut totals {
+        let row = rows.next()?.ok_or("a total is missing")?;
+        *total = (row.get(0)?, row.get(1)?);
+    }
+    drop(rows);
+    let (count, bytes) = black_box(totals)[1];
+    db.prepare_cached("UPDATE total SET count = ?, bytes = ? WHERE class = 2")?.execute(params![count, bytes + 300])?;
     Ok(db.execute_batch("COMMIT")?)
 }
 

@@ -20,10 +20,11 @@ fn classes(usage: &mut Usage) -> [&mut Total; 6] {
 
 pub(super) fn usage(db: &Connection) -> Outcome<Usage> {
     let mut usage = Usage::default();
-    let mut read = db.prepare_cached("SELECT count, bytes FROM total WHERE class = ?")?;
+    let mut read = db.prepare_cached("SELECT class, count, bytes FROM total ORDER BY class")?;
+    let mut rows = read.query([])?;
     for (class, total) in (1_i64..).zip(classes(&mut usage)) {
-        let (count, bytes): (i64, i64) = read.query_row([class], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        *total = Total { count: from_int(count)?, bytes: from_int(bytes)? };
+        let row = rows.next()?.filter(|row| row.get(0) == Ok(class)).ok_or(StorageError::Corrupt)?;
+        *total = Total { count: from_int(row.get(1)?)?, bytes: from_int(row.get(2)?)? };
     }
     Ok(usage)
 }
@@ -138,14 +139,11 @@ fn apply(db: &Connection, part: &Part<'_>, usage: &mut Usage) -> Outcome<()> {
     )?;
     usage.datasets.add(u64::from(fresh), len(part.head));
     let oldest = to_int(part.seq.get().saturating_sub(KEPT_HEADS))?;
-    let bytes: i64 = query_row(
-        db,
-        "SELECT coalesce(sum(length(body)), 0) FROM heads WHERE ds = ? AND seq <= ?",
-        params![ds, oldest],
-        |row| row.get(0),
-    )?;
-    execute(db, "DELETE FROM heads WHERE ds = ? AND seq <= ?", params![ds, oldest])?;
-    usage.datasets.sub(0, from_int(bytes)?);
+    let mut drop_old = db.prepare_cached("DELETE FROM heads WHERE ds = ? AND seq <= ? RETURNING length(body)")?;
+    let mut dropped = drop_old.query(params![ds, oldest])?;
+    while let Some(row) = dropped.next()? {
+        usage.datasets.sub(0, from_int(row.get(0)?)?);
+    }
     Ok(())
 }
 
