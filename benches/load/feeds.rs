@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::Path,
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
@@ -35,7 +35,17 @@ pub(crate) const CLIENT: &str = "feeds-client";
 fn again(words: &[&str]) -> Outcome<Command> {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\""]).arg(std::env::current_exe()?).args(words);
+    command.stdin(Stdio::piped());
     Ok(command)
+}
+
+/// Ends this process when whoever started it is gone, in whatever way: then its input is closed.
+fn end_with_the_parent() {
+    std::thread::spawn(|| {
+        // nothing is ever written there
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(3);
+    });
 }
 
 /// Descriptors that this process may have.
@@ -54,7 +64,12 @@ pub(crate) fn measure(report: &Report, sizes: &Sizes, folder: &Path) -> Outcome<
         ));
         let folder = folder.join(way);
         let folder = folder.to_str().ok_or("the folder's name is not text")?;
-        if !again(&[SERVER, way, &feeds, &idle, folder])?.status()?.success() {
+        let mut server = again(&[SERVER, way, &feeds, &idle, folder])?.spawn()?;
+        // `wait` would close the input at once
+        let input = server.stdin.take();
+        let ended = server.wait()?;
+        drop(input);
+        if !ended.success() {
             return Err("the host with the feeds failed".into());
         }
     }
@@ -101,6 +116,7 @@ impl Served {
 /// `feeds-server apart|together FEEDS IDLE FOLDER`
 pub(crate) fn server(words: &[String]) -> Outcome<()> {
     let [way, feeds, idle, folder] = words else { return Err("the host wants four words".into()) };
+    end_with_the_parent();
     let (wanted, idle, folder) = (feeds.parse::<usize>()?, Duration::from_secs(idle.parse()?), Path::new(folder));
     let is_apart = way == "apart";
     // what the stores that are open need, and some besides
@@ -211,7 +227,10 @@ pub(crate) fn server(words: &[String]) -> Outcome<()> {
         Ok(runtime.block_on(serving)??)
     })?;
     report.figure("going down, until every feed was told and closed", &format!("{:.2} s", ending));
+    // it ends by itself, its input still open
+    let input = client.stdin.take();
     client.wait()?;
+    drop(input);
     reading.join().map_err(|_| "a thread panicked")?
 }
 
@@ -219,6 +238,7 @@ pub(crate) fn server(words: &[String]) -> Outcome<()> {
 /// last one has number 0.
 pub(crate) fn client(words: &[String]) -> Outcome<()> {
     let [address, feeds, stores] = words else { return Err("the client wants three words".into()) };
+    end_with_the_parent();
     let (feeds, stores) = (feeds.parse::<usize>()?, stores.parse::<usize>()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let owner = people::owner();
