@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
 use std::io::{self, BufRead};
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use deedbox_model::{CapabilityId, Seq, StoreId};
+use deedbox_model::{CapabilityId, Seq, StoreId, Timestamp};
+use deedbox_store::Stamp;
 use futures_core::Stream;
 
 /// What a feed says. Exhaustive: a reader must notice a new kind.
@@ -92,19 +94,19 @@ impl End {
     }
 }
 
-type Step = Pin<Box<dyn Future<Output = Event> + Send>>;
-type NextStep = Box<dyn Fn(Option<Seq>) -> Step + Send>;
+/// A look at the dataset and the capability; `None`: there is nothing to tell.
+pub(crate) type Look = Pin<Box<dyn Future<Output = Option<Event>> + Send>>;
 
 /// The events of one dataset for one capability.
 ///
-/// An event is made when the feed is polled, so that none waits: the head is read first, then the capability's row, and
-/// only then the event is given. What happens in this process wakes it at once; for what other processes do, and for the
-/// time that passes, it looks again whenever [`Feed::recheck`] was called: do so every five seconds.
+/// An event is made when the feed is polled, so that at most one waits: the head is read first, then the capability's row,
+/// and only then the event is given. What happens in this process wakes it at once; for what other processes do, and for
+/// the time that passes, it looks again whenever [`Host::recheck`](crate::Host::recheck) says so.
 pub struct Feed {
     place: Place,
     last: Option<Seq>,
-    next: NextStep,
-    step: Option<Step>,
+    look: Box<dyn Fn(Option<Seq>) -> Look + Send>,
+    looking: Option<Look>,
     over: bool,
 }
 
@@ -115,13 +117,8 @@ impl std::fmt::Debug for Feed {
 }
 
 impl Feed {
-    pub(crate) fn new(place: Place, last: Option<Seq>, next: NextStep) -> Self {
-        Self { place, last, next, step: None, over: false }
-    }
-
-    /// Has the feed look again, whether or not this process knows of anything new.
-    pub fn recheck(&self) {
-        self.place.signals.wake_one(self.place.store, self.place.number);
+    pub(crate) fn new(place: Place, last: Option<Seq>, look: Box<dyn Fn(Option<Seq>) -> Look + Send>) -> Self {
+        Self { place, last, look, looking: None, over: false }
     }
 
     /// The next event; `None` once the feed is over.
@@ -134,18 +131,29 @@ impl Stream for Feed {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
         let this = &mut *self;
-        let step = this.step.get_or_insert_with(|| (this.next)(this.last));
-        let Poll::Ready(event) = step.as_mut().poll(cx) else { return Poll::Pending };
-        this.step = None;
-        match event {
-            Event::Head(seq) => this.last = Some(seq),
-            Event::End(_) => this.over = true,
+        while !this.over {
+            if this.looking.is_none() {
+                match this.place.poll_marked(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Mark::Closing) => {
+                        this.over = true;
+                        return Poll::Ready(Some(Event::End(End::Closing)));
+                    }
+                    Poll::Ready(Mark::Look) => {}
+                }
+            }
+            let looking = this.looking.get_or_insert_with(|| (this.look)(this.last));
+            let Poll::Ready(seen) = looking.as_mut().poll(cx) else { return Poll::Pending };
+            this.looking = None;
+            match seen {
+                None => continue,
+                Some(Event::Head(seq)) => this.last = Some(seq),
+                Some(Event::End(_)) => this.over = true,
+            }
+            return Poll::Ready(seen);
         }
-        Poll::Ready(Some(event))
+        Poll::Ready(None)
     }
 }
 
@@ -159,14 +167,31 @@ pub(crate) struct Signals {
 struct Held {
     closing: bool,
     next: u64,
-    stores: HashMap<StoreId, BTreeMap<u64, Slot>>,
+    stores: HashMap<StoreId, Followed>,
+}
+
+/// A store with feeds.
+#[derive(Debug, Default)]
+struct Followed {
+    // INVARIANT (stamps): a feed that is not marked began its last look after this stamp was taken. So while the store has
+    // this stamp, none of them misses anything.
+    stamp: Option<Stamp>,
+    slots: BTreeMap<u64, Slot>,
 }
 
 #[derive(Debug)]
 struct Slot {
     capability: CapabilityId,
-    dirty: bool,
+    /// When the capability ends, as its row said at the last look.
+    until: Timestamp,
+    marked: bool,
     waker: Option<Waker>,
+}
+
+/// What a marked feed is to do.
+pub(crate) enum Mark {
+    Closing,
+    Look,
 }
 
 /// A feed's place among the signals; given back when it is dropped.
@@ -178,42 +203,59 @@ pub(crate) struct Place {
 }
 
 impl Signals {
-    /// Takes a place that is to be looked at once; `None` when the capability or the store has enough of them.
+    /// Takes a place that is to be looked at once; `None` when the capability or the store has enough of them. `stamp` is the
+    /// store's, taken before.
     pub(crate) fn enter(
         self: &Arc<Self>,
         store: StoreId,
-        capability: CapabilityId,
+        stamp: Option<Stamp>,
+        (capability, until): (CapabilityId, Timestamp),
         most: (usize, usize),
     ) -> Option<Place> {
         let mut held = self.held();
-        let number = held.next;
-        let slots = held.stores.entry(store).or_default();
-        let own = slots.values().filter(|slot| slot.capability == capability).count();
-        if own >= most.0 || slots.len() >= most.1 {
+        let own = |slots: &BTreeMap<u64, Slot>| slots.values().filter(|slot| slot.capability == capability).count();
+        let taken = held.stores.get(&store).map_or((0, 0), |Followed { slots, .. }| (own(slots), slots.len()));
+        if taken.0 >= most.0 || taken.1 >= most.1 {
             return None;
         }
-        slots.insert(number, Slot { capability, dirty: true, waker: None });
+        let number = held.next;
+        let followed = held.stores.entry(store).or_insert_with(|| Followed { stamp, ..Followed::default() });
+        followed.slots.insert(number, Slot { capability, until, marked: true, waker: None });
         held.next = number.wrapping_add(1);
         Some(Place { signals: Arc::clone(self), store, number })
     }
 
     pub(crate) fn wake(&self, store: StoreId) {
-        let wakers: Vec<Waker> = self.held().stores.get_mut(&store).map(mark).unwrap_or_default();
+        let wakers = self.held().stores.get_mut(&store).map(|followed| followed.mark(|_| true)).unwrap_or_default();
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    fn wake_one(&self, store: StoreId, number: u64) {
-        let waker = {
+    /// Marks the feeds of a store that now has this stamp: all of them when it is another one, or not known, else those
+    /// whose time is over.
+    pub(crate) fn stamped(&self, store: StoreId, stamp: Option<Stamp>, now: Timestamp) {
+        let wakers = {
             let mut held = self.held();
-            let slot = held.stores.get_mut(&store).and_then(|slots| slots.get_mut(&number));
-            slot.and_then(|slot| {
-                slot.dirty = true;
-                slot.waker.take()
-            })
+            let Some(followed) = held.stores.get_mut(&store) else { return };
+            let is_same = stamp.is_some() && stamp == followed.stamp;
+            followed.stamp = stamp;
+            followed.mark(|slot| !is_same || slot.until <= now)
         };
-        if let Some(waker) = waker {
-            waker.wake();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A feed has read its capability's row.
+    pub(crate) fn read(&self, store: StoreId, number: u64, until: Timestamp) {
+        let mut held = self.held();
+        if let Some(slot) = held.stores.get_mut(&store).and_then(|followed| followed.slots.get_mut(&number)) {
+            slot.until = until;
         }
+    }
+
+    /// The stores with feeds whose id's first byte is one of these.
+    pub(crate) fn stores(&self, first: RangeInclusive<u8>) -> Vec<StoreId> {
+        let held = self.held();
+        let is_in = |store: &&StoreId| store.as_bytes().first().is_some_and(|byte| first.contains(byte));
+        held.stores.keys().filter(is_in).copied().collect()
     }
 
     /// Ends every feed, those to come too.
@@ -221,7 +263,7 @@ impl Signals {
         let wakers: Vec<Waker> = {
             let mut held = self.held();
             held.closing = true;
-            held.stores.values_mut().flat_map(mark).collect()
+            held.stores.values_mut().flat_map(|followed| followed.mark(|_| true)).collect()
         };
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -229,27 +271,7 @@ impl Signals {
     /// How many feeds are open.
     #[cfg(feature = "http")]
     pub(crate) fn count(&self) -> usize {
-        self.held().stores.values().map(BTreeMap::len).sum()
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.held().closing
-    }
-
-    /// Waits until the place is to be looked at. What changes from here on marks it again, so that nothing is missed.
-    pub(crate) async fn marked(&self, store: StoreId, number: u64) {
-        poll_fn(|cx| {
-            let mut held = self.held();
-            let slot = held.stores.get_mut(&store).and_then(|slots| slots.get_mut(&number));
-            // without a slot the feed is gone, and nobody polls
-            let Some(slot) = slot else { return Poll::Pending };
-            if std::mem::take(&mut slot.dirty) {
-                return Poll::Ready(());
-            }
-            slot.waker = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
+        self.held().stores.values().map(|followed| followed.slots.len()).sum()
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -257,30 +279,48 @@ impl Signals {
     }
 }
 
+impl Followed {
+    fn mark(&mut self, which: impl Fn(&Slot) -> bool) -> Vec<Waker> {
+        let mark = |slot: &mut Slot| {
+            slot.marked = true;
+            slot.waker.take()
+        };
+        self.slots.values_mut().filter(|slot| which(slot)).filter_map(mark).collect()
+    }
+}
+
 impl Place {
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Waits until the place is to be looked at. What changes from here on marks it again, so that nothing is missed.
+    fn poll_marked(&self, cx: &Context<'_>) -> Poll<Mark> {
+        let mut held = self.signals.held();
+        if held.closing {
+            return Poll::Ready(Mark::Closing);
+        }
+        let slot = held.stores.get_mut(&self.store).and_then(|followed| followed.slots.get_mut(&self.number));
+        // a place has its slot for as long as it is
+        let Some(slot) = slot else { return Poll::Pending };
+        if std::mem::take(&mut slot.marked) {
+            return Poll::Ready(Mark::Look);
+        }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut held = self.signals.held();
-        if let Some(slots) = held.stores.get_mut(&self.store) {
-            slots.remove(&self.number);
-            if slots.is_empty() {
+        if let Some(followed) = held.stores.get_mut(&self.store) {
+            followed.slots.remove(&self.number);
+            if followed.slots.is_empty() {
                 held.stores.remove(&self.store);
             }
         }
     }
-}
-
-fn mark(slots: &mut BTreeMap<u64, Slot>) -> Vec<Waker> {
-    let mark = |slot: &mut Slot| {
-        slot.dirty = true;
-        slot.waker.take()
-    };
-    slots.values_mut().filter_map(mark).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,10 +19,13 @@ use axum::routing::{MethodFilter, MethodRouter, get, on};
 use deedbox_model::Seq;
 use deedbox_store::{Storage, StorageError};
 use futures_core::Stream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::error::HostError;
-use crate::feed::{Event, Feed};
+use crate::feed::{End, Event, Feed, Look};
 use crate::problem::{BLOB_LENGTH, BLOB_SEALED, PROBLEM, proof_of};
 use crate::request::{BlobPlace, ByteRange, Method, Reply, Request};
 use crate::service::Host;
@@ -38,12 +41,17 @@ pub use serve::{ServeLimits, serve};
 /// Bytes of a body that are read before it is known who asks.
 const STRANGERS_LEN: u64 = 64 << 10;
 
-/// Seconds after which a feed looks for what other processes did, and whether its time is over.
-const TICK_SECS: u64 = 5;
+/// How long it takes until every feed was rechecked for what other processes did; the rest of five seconds is for its look.
+const RECHECK: Duration = Duration::from_secs(4);
+
+/// Feeds that look at the storage at a time: requests find threads left, whatever wakes thousands of feeds.
+const LOOKS: usize = 16;
 
 struct Served<S, C> {
     host: Arc<Host<S, C>>,
     origin: String,
+    looks: Arc<Semaphore>,
+    watching: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Routes to `host`, which clients address as `origin`: `https://host.example`, without a slash at its end. A proof for
@@ -52,7 +60,8 @@ struct Served<S, C> {
 /// Needs a tokio runtime with time. Before it goes down, call [`Host::close`]; otherwise open feeds hold up a graceful
 /// shutdown.
 pub fn router<S: Storage, C: Clock>(host: Arc<Host<S, C>>, origin: &str) -> Router {
-    let served = Arc::new(Served { host, origin: origin.to_owned() });
+    let looks = Arc::new(Semaphore::new(LOOKS));
+    let served = Arc::new(Served { host, origin: origin.to_owned(), looks, watching: Mutex::default() });
     let mut router = Router::new();
     for path in paths() {
         let mut methods = MethodRouter::new();
@@ -168,7 +177,7 @@ async fn respond<S: Storage, C: Clock>(
         }
     }
     if entry.is_feed() {
-        return feed(&served, &held, &head.headers).await;
+        return feed(served, held, &head.headers).await;
     }
     let reply = blocking(async move { served.host.call(held.as_request(&served.origin)).await }).await?;
     let wants_json = || single(&head.headers, header::ACCEPT).ok().flatten() == Some("application/json");
@@ -297,33 +306,64 @@ fn usage(body: &[u8]) -> Result<Response, HostError> {
 }
 
 async fn feed<S: Storage, C: Clock>(
-    served: &Arc<Served<S, C>>,
-    held: &Held,
+    served: Arc<Served<S, C>>,
+    held: Held,
     headers: &HeaderMap,
 ) -> Result<Response, HostError> {
     let after = single(headers, HeaderName::from_static("last-event-id"))?;
     let after = after.map(|id| id.parse().map_err(|_| HostError::Malformed)).transpose()?.and_then(Seq::new);
-    let feed = served.host.feed(held.as_request(&served.origin), after).await?;
-    let tick = tokio::time::interval(Duration::from_secs(TICK_SECS));
+    served.watch();
+    let looks = Arc::clone(&served.looks);
+    let run = move |look: Look| {
+        let looks = Arc::clone(&looks);
+        Box::pin(async move {
+            // the semaphore is never closed
+            let _place = looks.acquire().await;
+            blocking(async { Ok(look.await) }).await.unwrap_or(Some(Event::End(End::Closing)))
+        }) as Look
+    };
+    let opening = async move { served.host.feed_on(held.as_request(&served.origin), after, run).await };
+    let feed = blocking(opening).await?;
     let headers = [(header::CACHE_CONTROL, "no-store")];
-    Ok((headers, Sse::new(Told { feed, tick }).keep_alive(KeepAlive::default())).into_response())
+    Ok((headers, Sse::new(Told(feed)).keep_alive(KeepAlive::default())).into_response())
+}
+
+impl<S: Storage, C: Clock> Served<S, C> {
+    /// Sees to it that feeds are rechecked for as long as there is a host.
+    fn watch(self: &Arc<Self>) {
+        let mut watching = self.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        // a task ends with its runtime, too
+        if watching.as_ref().is_none_or(JoinHandle::is_finished) {
+            *watching = Some(tokio::spawn(watch(Arc::downgrade(self))));
+        }
+    }
+}
+
+/// Rechecks a sixteenth of all stores at a time, so that looks are spread over the seconds.
+async fn watch<S: Storage, C: Clock>(served: Weak<Served<S, C>>) {
+    let mut tick = tokio::time::interval(RECHECK / 16);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for first in (0..=u8::MAX).step_by(16).cycle() {
+        tick.tick().await;
+        let Some(served) = served.upgrade() else { return };
+        let checked = async move {
+            served.host.recheck_of(first..=first.saturating_add(15)).await;
+            Ok(())
+        };
+        // a storage that panics is asked again
+        let _ = blocking(checked).await;
+    }
 }
 
 /// A feed as server-sent events.
-struct Told {
-    feed: Feed,
-    tick: tokio::time::Interval,
-}
+struct Told(Feed);
 
 impl Stream for Told {
     type Item = Result<axum::response::sse::Event, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        while self.tick.poll_tick(cx).is_ready() {
-            self.feed.recheck();
-        }
         let event = axum::response::sse::Event::default();
-        Pin::new(&mut self.feed).poll_next(cx).map(|told| {
+        Pin::new(&mut self.0).poll_next(cx).map(|told| {
             told.map(|told| {
                 Ok(match told {
                     Event::Head(seq) => event.event("head").id(seq.get().to_string()).data(seq.get().to_string()),

@@ -273,12 +273,98 @@ fn a_feed_ends_when_the_capability_is_no_longer_in_force() {
             Some(state) => world.set_state(state),
             None => {
                 world.hands.0.store(NOW + 1_000, Ordering::Relaxed);
-                feed.recheck();
+                block_on(world.host.recheck());
             }
         }
         world.commit(2, Some(&one));
         assert_eq!(poll(&mut feed), Some(Some(Event::End(end))), "and nothing of the commit after it");
     }
+}
+
+/// Another process writes, which no signal tells of: seen at the next round, while rounds in which nothing happened read
+/// nothing but stamps.
+fn a_round_finds_what_another_process_did<St: Storage, O: Storage>(storage: St, other: impl Fn() -> O) {
+    let told: Arc<std::sync::Mutex<Vec<&'static str>>> = Arc::default();
+    let tell = Arc::clone(&told);
+    let watch = move |name: &'static str| {
+        tell.lock().unwrap().push(name);
+        Ok(())
+    };
+    let world = World::over(Watched::new(storage, watch), Config::default());
+    world.admit(Target::Dataset(D), Ops::READ);
+    let elsewhere = |method, target: &str, body: &[u8]| {
+        let other = Host::new(other(), Hands(Arc::clone(&world.hands.0)), Config::default());
+        let target = format!("/v1/stores/{S}{target}");
+        let request = Request { method, origin: ORIGIN, target: &target, body, range: None, proof: None };
+        let proof = Claims::new(OWNER, request.hash(), world.hands.now()).sign(&world.owner).unwrap();
+        assert_eq!(block_on(other.call(Request { proof: Some(&proof), ..request })).unwrap().status, 204);
+    };
+    let round = || {
+        told.lock().unwrap().clear();
+        block_on(world.host.recheck());
+    };
+    let quiet = || while block_on(world.host.storage().stamp(S)).unwrap().is_none() {};
+    let mut feed = world.feed(None).unwrap();
+    assert_eq!(poll(&mut feed), None);
+    let mut last: Option<Vec<u8>> = None;
+    for at in 1..=3 {
+        quiet();
+        // the stamp is another one, once
+        round();
+        assert_eq!(poll(&mut feed), None);
+        round();
+        assert_eq!(poll(&mut feed), None);
+        assert_eq!(*told.lock().unwrap(), ["stamp"], "nothing happened");
+        let head = head(&world.owner, at, last.as_deref());
+        let expect = last.as_deref().map(|last| HeadHash(sha256(last)));
+        let part = PartBody::new(D, expect, Seq::new(at).unwrap(), &head, Mode::Next);
+        elsewhere(Method::Post, "/commit", &CommitBody::new(vec![part]).to_bytes());
+        last = Some(head);
+        assert_eq!(poll(&mut feed), None, "nobody told");
+        round();
+        assert_eq!(poll(&mut feed), self::at(at));
+    }
+    quiet();
+    round();
+    assert_eq!(poll(&mut feed), None);
+    elsewhere(Method::Patch, &format!("/capabilities/{GUEST}"), &wire::uint_to_bytes(State::Revoked.number().into()));
+    round();
+    assert_eq!(poll(&mut feed), Some(Some(Event::End(End::Revoked))));
+}
+
+#[test]
+fn a_round_finds_what_another_process_did_in_memory() {
+    let storage = Arc::new(MemoryStorage::new());
+    a_round_finds_what_another_process_did(Arc::clone(&storage), || Arc::clone(&storage));
+}
+
+#[test]
+fn a_round_finds_what_another_process_did_in_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SqliteStorage::open(folder.path().join("stores"), folder.path().join("shares")).unwrap();
+    a_round_finds_what_another_process_did(open(), open);
+}
+
+/// What the owner changes of a capability's time counts, and the time that passes: without a look before it is over.
+#[test]
+fn a_feed_lives_as_long_as_its_capability_says_now() {
+    let world = memory();
+    world.admit(Target::Dataset(D), Ops::READ);
+    let mut feed = world.feed(None).unwrap();
+    assert_eq!(poll(&mut feed), None);
+    let at = |secs| world.hands.0.store(NOW + secs, Ordering::Relaxed);
+    let rights = vec![Right::new(Target::Dataset(D), Ops::READ)];
+    let (from, until) = (Timestamp::from_secs(NOW - 100), Timestamp::from_secs(NOW + 500));
+    let shorter = Capability::new(GUEST, key(&world.guest), S.into(), rights, from, until);
+    world.own(Method::Put, &format!("/capabilities/{GUEST}"), &shorter.to_bytes()).unwrap();
+    for secs in [0, 499] {
+        at(secs);
+        block_on(world.host.recheck());
+        assert_eq!(poll(&mut feed), None, "at {secs}");
+    }
+    at(500);
+    block_on(world.host.recheck());
+    assert_eq!(poll(&mut feed), Some(Some(Event::End(End::Expired))));
 }
 
 #[test]
@@ -555,7 +641,7 @@ fn racing_child() {
                 let proof = Claims::new(id, request.hash(), Timestamp::from_secs(NOW)).sign(&guest).unwrap();
                 let mut reads = 0;
                 loop {
-                    feed.recheck();
+                    block_on(host.recheck());
                     match poll(&mut feed) {
                         Some(Some(Event::Head(seq))) => newest = newest.max(seq.get()),
                         Some(Some(Event::End(end))) => break end.code(),

@@ -174,6 +174,7 @@ pub async fn run<B: Storage, M: AsyncFn() -> B>(make: M, options: &Options) -> R
         checks::r09_no_removed_byte_is_left
         checks::r10_two_shares_at_most
         checks::r11_time_and_meters_are_kept
+        checks::r12_a_stamp_changes_with_the_store
         checks::aliases_resolve
         checks::blobs_append_seal_and_read
         checks::blobs_tell_their_length

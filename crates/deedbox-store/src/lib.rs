@@ -62,6 +62,7 @@
 //! 9. After [`Purge::Traces`] a backend that declares [`Erasure::Physical`] holds no removed byte in any of its files.
 //! 10. Shares lie apart from everything else, so that they can have back-ups of their own. Two epochs at most have one.
 //! 11. Of the times noted the greatest is kept, and meters are summed. Both belong to the host, and to no store.
+//! 12. While a store's stamp is the same, nothing of the store changes, whoever writes. A backend may have no stamps.
 //!
 //! # What must never be reused
 //!
@@ -105,5 +106,5 @@ pub use transfer::{Arrival, DatasetRow, Inventory, MoveError, Moved, Transfer, c
 pub use types::{
     BLOB_PART, BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadHash, HeadRow, HeaderSwap, Index, IndexRow,
     KEPT_HEADS, Limit, MAX_SEQ, Mail, MailRow, MeterRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Put,
-    Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    Quota, RowKey, Snapshot, Stamp, Swap, Table, Total, Usage, Versioned,
 };

@@ -12,8 +12,8 @@ use crate::storage::{Blocking, storage_from_blocking};
 use crate::transfer::{Arrival, DatasetRow, Inventory, Transfer};
 use crate::types::{
     BlobRow, Class, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, IndexRow, KEPT_HEADS, Limit, MAX_SEQ,
-    MailRow, MeterRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Quota, RowKey, Snapshot, Swap, Table,
-    Total, Usage, Versioned,
+    MailRow, MeterRow, Mode, NewStore, ObjectRow, Page, Part, Purge, Purged, Quota, RowKey, Snapshot, Stamp, Swap,
+    Table, Total, Usage, Versioned,
 };
 
 /// Stores in memory; gone when it is dropped.
@@ -30,10 +30,14 @@ struct All {
     aliases: BTreeMap<StoreName, StoreId>,
     shares: BTreeMap<(StoreId, u32), [u8; 32]>,
     noted: u64,
+    /// Counts whatever may have changed a store.
+    changes: u64,
     meters: BTreeMap<([u8; 16], u64, u8), Total>,
 }
 
 struct Store {
+    /// The last of [`All::changes`] that was this store's.
+    changed: u64,
     header: Versioned<Vec<u8>>,
     usage: Usage,
     datasets: BTreeMap<DatasetId, Dataset>,
@@ -91,7 +95,15 @@ impl All {
     }
 
     fn store_mut(&mut self, s: StoreId) -> Result<&mut Store, StorageError> {
-        self.stores.get_mut(&s).ok_or(StorageError::NotFound)
+        let store = self.stores.get_mut(&s).ok_or(StorageError::NotFound)?;
+        self.changes = self.changes.wrapping_add(1);
+        store.changed = self.changes;
+        Ok(store)
+    }
+
+    fn begin(&mut self, s: StoreId, store: Store) {
+        self.changes = self.changes.wrapping_add(1);
+        self.stores.insert(s, Store { changed: self.changes, ..store });
     }
 
     fn resolve(&self, name: StoreName) -> Option<StoreId> {
@@ -103,6 +115,7 @@ impl All {
 impl Store {
     fn new(header: Versioned<Vec<u8>>) -> Self {
         Self {
+            changed: 0,
             header,
             usage: Usage::default(),
             datasets: BTreeMap::new(),
@@ -294,7 +307,7 @@ impl Blocking for MemoryStorage {
         check_quota(&Usage::default(), &usage, new.quota)?;
         let header = Versioned { version: new.header_version, value: new.header.to_vec() };
         all.arriving.remove(&s);
-        all.stores.insert(s, Store { usage, rows, ..Store::new(header) });
+        all.begin(s, Store { usage, rows, ..Store::new(header) });
         Ok(())
     }
 
@@ -676,6 +689,10 @@ impl Blocking for MemoryStorage {
         Ok(u64::try_from(before.saturating_sub(all.meters.len())).unwrap_or(u64::MAX))
     }
 
+    fn stamp(&self, s: StoreId) -> Result<Option<Stamp>, StorageError> {
+        Ok(self.all().stores.get(&s).map(|store| Stamp([store.changed, 0, 0, 0])))
+    }
+
     fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {
         Ok(self.all().store(s)?.usage)
     }
@@ -717,7 +734,7 @@ impl Transfer for MemoryStorage {
             Arrival::End => {
                 let mut store = all.arriving.remove(&s).ok_or(StorageError::NotFound)?;
                 store.count();
-                all.stores.insert(s, store);
+                all.begin(s, store);
                 return Ok(());
             }
             _ => {}

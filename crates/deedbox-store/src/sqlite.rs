@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -15,7 +16,7 @@ use crate::storage::{Blocking, storage_from_blocking};
 use crate::transfer::{Arrival, Inventory, Transfer};
 use crate::types::{
     BlobRow, Commit, CommitOutcome, Cursor, Erasure, HeadRow, Index, Limit, MailRow, MeterRow, NewStore, Page, Purge,
-    Purged, Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    Purged, Quota, RowKey, Snapshot, Stamp, Swap, Table, Total, Usage, Versioned,
 };
 use open::{Fail, Outcome, connect, sync_dir, to_int};
 
@@ -23,6 +24,7 @@ mod host;
 mod open;
 mod read;
 mod schema;
+mod stamp;
 mod transfer;
 mod write;
 
@@ -41,7 +43,8 @@ pub struct SqliteStorage {
     host: Mutex<Connection>,
     shares: Mutex<Connection>,
     open: Mutex<Cache>,
-    temporary: AtomicU64,
+    /// Of what is opened or made.
+    number: AtomicU64,
 }
 
 #[derive(Default)]
@@ -51,6 +54,8 @@ struct Cache {
 }
 
 struct Open {
+    /// No two have the same.
+    number: u64,
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     gone: AtomicBool,
@@ -94,7 +99,7 @@ impl SqliteStorage {
             host: Mutex::new(connect(&root.join("host.sqlite"), true, schema::HOST)?),
             shares: Mutex::new(connect(&shares.join("shares.sqlite"), true, schema::SHARES)?),
             open: Mutex::new(Cache::default()),
-            temporary: AtomicU64::new(0),
+            number: AtomicU64::new(0),
         })
     }
 
@@ -125,7 +130,7 @@ impl SqliteStorage {
     }
 
     fn temporary(&self, parent: &str, s: StoreId) -> PathBuf {
-        let n = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let n = self.number.fetch_add(1, Ordering::Relaxed);
         self.root.join(parent).join(format!("{s}-{}-{n}", std::process::id()))
     }
 
@@ -158,7 +163,9 @@ impl SqliteStorage {
         if pending(&writer)? {
             drop_traces(&writer)?;
         }
-        let fresh = Open { writer: Mutex::new(writer), reader: Mutex::new(reader), gone: AtomicBool::new(false) };
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let gone = AtomicBool::new(false);
+        let fresh = Open { number, writer: Mutex::new(writer), reader: Mutex::new(reader), gone };
         // Closing moves the log into the file and flushes it: that must not hold up whoever looks for another store.
         let (open, oldest) = {
             let mut cache = lock(&self.open);
@@ -201,6 +208,26 @@ impl SqliteStorage {
             Ok(value)
         };
         run().map_err(|Fail(error)| error)
+    }
+
+    /// The stamp of a store, where that can be told without opening a file.
+    fn stamp_at(&self, s: StoreId, now: SystemTime) -> Option<Stamp> {
+        let path = self.folder(s).join("store.sqlite");
+        match stamp::of_file(&path, now) {
+            stamp::Found::Stamp(stamp) => Some(stamp),
+            stamp::Found::Nothing => {
+                // another process removed it; what is held here is a file without a name
+                if let Some((_, open)) = lock(&self.open).stores.remove(&s) {
+                    open.gone.store(true, Ordering::Release);
+                }
+                None
+            }
+            stamp::Found::Unknown => {
+                let open = lock(&self.open).stores.get(&s).map(|(_, open)| Arc::clone(open))?;
+                let reader = open.reader.try_lock().ok()?;
+                stamp::of_connection(open.number, &reader)
+            }
+        }
     }
 
     fn alias(&self, name: StoreName) -> Outcome<Option<StoreId>> {
@@ -601,6 +628,11 @@ impl Blocking for SqliteStorage {
 
     fn meters_drop(&self, day: u64) -> Result<u64, StorageError> {
         self.host(|db| host::meters_drop(db, day))
+    }
+
+    fn stamp(&self, s: StoreId) -> Result<Option<Stamp>, StorageError> {
+        #[expect(clippy::disallowed_methods, reason = "the clock by which the files' own times are set")]
+        Ok(self.stamp_at(s, SystemTime::now()))
     }
 
     fn usage(&self, s: StoreId) -> Result<Usage, StorageError> {

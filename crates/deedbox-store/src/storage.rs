@@ -10,20 +10,35 @@ use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreN
 use crate::error::StorageError;
 use crate::types::{
     BlobRow, Commit, CommitOutcome, Cursor, HeadRow, Index, Limit, MailRow, MeterRow, NewStore, Page, Purge, Purged,
-    Quota, RowKey, Snapshot, Swap, Table, Total, Usage, Versioned,
+    Quota, RowKey, Snapshot, Stamp, Swap, Table, Total, Usage, Versioned,
 };
 
+/// An operation of [`Storage`], with what it gives where a backend says nothing else.
+macro_rules! operation {
+    ($(#[$doc:meta])* fn $name:ident<$lt:lifetime>($( $arg:ident: $ty:ty),*) -> $out:ty) => {
+        $(#[$doc])*
+        fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> impl Future<Output = Result<$out, StorageError>> + Send;
+    };
+    ($(#[$doc:meta])* fn $name:ident<$lt:lifetime>($( $arg:ident: $ty:ty),*) -> $out:ty, $otherwise:expr) => {
+        $(#[$doc])*
+        fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> impl Future<Output = Result<$out, StorageError>> + Send {
+            $( let _ = $arg; )*
+            async { Ok($otherwise) }
+        }
+    };
+}
+
 macro_rules! operations {
-    ($( $(#[$doc:meta])* fn $name:ident<$lt:lifetime>($( $arg:ident: $ty:ty),*) -> $out:ty; )*) => {
+    ($(
+        $(#[$doc:meta])*
+        fn $name:ident<$lt:lifetime>($( $arg:ident: $ty:ty),*) -> $out:ty $(, otherwise $otherwise:expr)?;
+    )*) => {
         /// Opaque bytes in order. Every operation names one store, and nothing spans stores. The rules that every
         /// backend keeps are on the crate's front page; the conformance kit checks them.
         ///
         /// No method panics, whatever its arguments, and none needs an async runtime.
         pub trait Storage: Send + Sync + 'static {
-            $(
-                $(#[$doc])*
-                fn $name<$lt>(&$lt self $(, $arg: $ty)*) -> impl Future<Output = Result<$out, StorageError>> + Send;
-            )*
+            $( operation! { $(#[$doc])* fn $name<$lt>($( $arg: $ty),*) -> $out $(, $otherwise)? } )*
         }
 
         /// [`Storage`] behind a pointer, for callers that choose the backend at run time. Every `Storage` is one.
@@ -242,6 +257,16 @@ operations! {
     /// # Errors
     /// `Corrupt`, `Full`, `Unavailable`, `Backend` as the environment has it.
     fn meters_drop<'a>(day: u64) -> u64;
+    /// A stamp of the store, for whoever wants to know whether it is worth looking again. The same stamp given twice means
+    /// that nothing of the store changed in between, by whatever process: every operation that was begun after the first and
+    /// had ended before the second gave one answer. Shares, aliases and what is the host's own are not of the store. A new
+    /// stamp means nothing; `None`, which a backend may always give and gives for a store that is not there: not known, so look.
+    ///
+    /// It is asked for often, for many stores, and costs next to nothing: no file is opened, no server asked, nobody waited for.
+    ///
+    /// # Errors
+    /// `Backend` as the environment has it.
+    fn stamp<'a>(s: StoreId) -> Option<Stamp>, otherwise None;
     /// What the store holds, by class.
     ///
     /// # Errors

@@ -24,6 +24,10 @@ pub struct Versioned<T> {
     pub value: T,
 }
 
+/// Stands for a store as it was at a moment; see [`Storage::stamp`](crate::Storage::stamp). What is in it is the backend's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp(pub [u64; 4]);
+
 /// What a new store begins with.
 #[derive(Debug, Clone, Copy)]
 pub struct NewStore<'a> {

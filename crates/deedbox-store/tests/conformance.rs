@@ -21,6 +21,7 @@ mod server;
 const FULL: &str = "r03_a_full_disk_changes_nothing";
 const CUT: [&str; 2] = ["r03_cut_connections_lose_nothing_and_do_nothing_twice", "r03_reads_survive_cut_connections"];
 const ERASED: &str = "r09_no_removed_byte_is_left";
+const STAMPS: &str = "r12_a_stamp_changes_with_the_store";
 const LARGE: &str = "r05_the_last_page_of_100000";
 
 fn options() -> Options {
@@ -38,7 +39,7 @@ fn assert_held(report: &deedbox_store::conformance::Report, skipped: &[&str]) {
         .filter(|name| *name != LARGE)
         .collect();
     assert_eq!(names, skipped);
-    assert_eq!(report.verdicts().len(), 33);
+    assert_eq!(report.verdicts().len(), 34);
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn postgres_conforms() {
     }
     let report = postgres_report(&databases, &options);
     let full = cluster.tablespace().is_empty().then_some(FULL);
-    assert_held(&report, &full.into_iter().chain([ERASED]).collect::<Vec<_>>());
+    assert_held(&report, &full.into_iter().chain([ERASED, STAMPS]).collect::<Vec<_>>());
 }
 
 /// A commit is durable by one flush of the log, with everything that belongs to it.
@@ -164,7 +165,7 @@ fn postgres_conforms_in_several_databases() {
     let Some(admin) = server::server() else { return };
     let databases = server::Databases::new(&admin, 3);
     let report = postgres_report(&databases, &options());
-    assert_held(&report, &[FULL, CUT[0], CUT[1], ERASED]);
+    assert_held(&report, &[FULL, CUT[0], CUT[1], ERASED, STAMPS]);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use deedbox_model::{BlobId, DatasetId, MailboxId, ObjectId, Seq, StoreId, StoreN
 use super::{Checked, Options, block_on, files_with, is_physical};
 use crate::{
     BLOB_PART, Class, Commit, CommitOutcome, Cursor, HeadHash, HeaderSwap, KEPT_HEADS, Limit, MAX_SEQ, Mail,
-    MemoryStorage, MeterRow, Mode, NewStore, Page, Part, Purge, Put, Quota, RowKey, Storage, StorageError, Swap, Table,
-    Total,
+    MemoryStorage, MeterRow, Mode, NewStore, Page, Part, Purge, Put, Quota, RowKey, Stamp, Storage, StorageError, Swap,
+    Table, Total,
 };
 
 pub(super) type Outcome = Result<Option<&'static str>, String>;
@@ -548,6 +548,70 @@ pub(super) async fn r11_time_and_meters_are_kept<S_: Storage>(storage: Arc<S_>, 
     ensure!(sums.last() == Some(&row(MAX_SEQ, u8::MAX, MAX_SEQ, MAX_SEQ)), "sums end at 2^63 - 1");
     ensure!(storage.note(at(0), &[]).await.told("note")? == at(MAX_SEQ), "times end at 2^63 - 1");
     Ok(None)
+}
+
+pub(super) async fn r12_a_stamp_changes_with_the_store<S_: Storage>(storage: Arc<S_>, _: &Options) -> Outcome {
+    let quota = Quota::default();
+    let mut seen = Vec::new();
+    macro_rules! changes {
+        ($what:literal, $change:expr) => {
+            seen.extend(storage.stamp(S).await.told("stamp")?);
+            let _ = $change.await.told($what)?;
+            let stamp = storage.stamp(S).await.told("stamp")?;
+            ensure!(stamp.is_none_or(|stamp| !seen.contains(&stamp)), "{}: a stamp from before", $what);
+        };
+    }
+    let new = NewStore { header: b"header", header_version: 1, owner: None, quota: &quota };
+    changes!("create", storage.create(S, &new));
+    let (first, second) = ([put(1, 1, b"one")], [put(2, 2, b"two")]);
+    let (first, second) = ([next(D, 1, &first, &[])], [next(D, 2, &second, &[])]);
+    let commit = Commit { parts: &first, mail: &[mail(1, b"item"), mail(2, b"item")], header: None, quota: &quota };
+    changes!("commit", storage.commit(S, &commit));
+    changes!("commit", storage.commit(S, &Commit { parts: &second, mail: &[], header: None, quota: &quota }));
+    let header = Some(HeaderSwap { expect: 1, body: b"new header" });
+    changes!("a new header", storage.commit(S, &Commit { parts: &[], mail: &[], header, quota: &quota }));
+    changes!("mail_ack", storage.mail_ack(S, M, 1));
+    changes!("mail_lapse", storage.mail_lapse(S, Timestamp::from_secs(9)));
+    changes!("blob_append", storage.blob_append(S, B, 0, b"bytes", &quota));
+    changes!("blob_seal", storage.blob_seal(S, B, 5));
+    let key = RowKey([1; 16]);
+    changes!("a row", storage.swap_row(S, Table::Capabilities, key, None, Some(b"row")));
+    changes!("a row changed", storage.swap_row(S, Table::Capabilities, key, Some(1), Some(b"other")));
+    changes!("a row deleted", storage.swap_row(S, Table::Capabilities, key, Some(2), None));
+    changes!("objects purged", storage.purge(S, Purge::Objects(D, &[object(1)])));
+    changes!("a blob purged", storage.purge(S, Purge::Blob(B)));
+    changes!("a dataset purged", storage.purge(S, Purge::Dataset(D)));
+    changes!("the store purged", storage.purge(S, Purge::Store));
+    ensure!(storage.stamp(S).await.told("stamp")?.is_none(), "a store that is gone has a stamp");
+    changes!("create again", storage.create(S, &new));
+
+    // what is read between two equal stamps is the same whenever they are
+    let writes = 60;
+    let writer = {
+        let storage = Arc::clone(&storage);
+        std::thread::spawn(move || {
+            (1..=writes).try_for_each(|at| block_on(self::commit(&*storage, S, &[next(D, at, &[], &[])], &[])))
+        })
+    };
+    let mut read: Vec<(Stamp, u64)> = Vec::new();
+    let mut newest = 0;
+    while newest < writes && !(writer.is_finished() && newest == 0) {
+        let before = storage.stamp(S).await.told("stamp")?;
+        newest = match storage.get(S, D, &[]).await {
+            Ok(snapshot) => snapshot.head.seq.get(),
+            Err(StorageError::NotFound) => 0,
+            Err(error) => return Err(format!("get: {}", error.code())),
+        };
+        if let Some(stamp) = before
+            && storage.stamp(S).await.told("stamp")? == before
+        {
+            let held = read.iter().find(|(held, _)| *held == stamp).map_or(newest, |(_, newest)| *newest);
+            ensure!(held == newest, "heads {held} and {newest} under one stamp");
+            read.push((stamp, newest));
+        }
+    }
+    writer.join().map_err(|_| "a writer panicked".to_owned())??;
+    Ok((seen.is_empty() && read.is_empty()).then_some("the backend has no stamps"))
 }
 
 pub(super) async fn aliases_resolve<S_: Storage>(storage: Arc<S_>, _: &Options) -> Outcome {
