@@ -82,9 +82,7 @@ proptest! {
             prop_assert_eq!(explained.permissions.get(&permission.id).copied(), expected);
         }
     }
-}
 
-proptest! {
     #[test]
     fn changed_it_is_as_if_compiled_anew(
         policy in policies(),
@@ -107,11 +105,6 @@ proptest! {
             }
         }
     }
-}
-
-proptest! {
-    // each case asks hundreds of requests of the reference
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(8)))]
 
     #[test]
     fn analyses_are_what_requests_would_get(

@@ -249,11 +249,6 @@ proptest! {
         prop_assert_eq!(again.to_bytes(), policy.to_bytes());
         prop_assert_eq!(again, policy);
     }
-}
-
-proptest! {
-    // each case asks hundreds of requests
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(8)))]
 
     #[test]
     fn narrowed_terms_reach_no_further(rules in vec(any::<[u8; 32]>(), 1..4), tweak: [u8; 8], now in 0u64..80) {

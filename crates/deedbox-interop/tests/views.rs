@@ -76,10 +76,6 @@ proptest! {
             prop_assert!(!authzen::evaluate(&evaluator, &evaluation(&ask, &host, field), &other).decision);
         }
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(8)))]
 
     #[test]
     fn searches_find_what_requests_would_get(policy in vec(any::<u8>(), 0..360), now in 0u64..80, purpose in 0usize..6) {
