@@ -46,6 +46,9 @@ impl<H: HostClient> Person<Open<H>> {
     /// of it ([`claim_field`](super::claim_field)), with its issuer where that is one of the parties; so a permission for
     /// `age_over_18` shows no birth date. Rules made before are kept.
     ///
+    /// What comes into the box later is in no answer and no presentation until words are adopted again; but whoever was granted a
+    /// whole dataset, which takes a permission for it as such, reads at the host what comes into it.
+    ///
     /// Other words make rules mean something else: a grant that reaches a field which its holder may then read for no purpose, or
     /// not write if it lets them write, is taken back in the same commit, as by [`Person::apply`].
     ///
