@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use deedbox::{
     Deposit,
-    exchange::{Answer, Handover, SignedRule, Statement},
+    exchange::{Answer, Handover, Justification, SignedRule, Statement},
     parts::{
         connect::{Accepting, ConnectionsRoot, Contact, Invitation, Offer, Wish},
         model::{Digest, MailboxId, Timestamp},
@@ -13,7 +13,7 @@ use deedbox::{
     provider::{Connected, Provider},
 };
 use deedbox_cose::{LocalSigner, Signer as _, sign1};
-use deedbox_crypto::label::{Label, RULE, STATEMENT};
+use deedbox_crypto::label::{JUSTIFICATION, Label, RULE, STATEMENT};
 use deedbox_testkit::rng::SeededRng;
 
 use crate::altered;
@@ -35,6 +35,11 @@ pub fn facade_handover(data: &[u8]) {
 /// No panic on what its issuer signed, and nothing is taken that is altered.
 pub fn facade_statement(data: &[u8]) {
     signed(data, STATEMENT, |bytes, signer| Statement::verify(bytes, signer.public()).is_ok());
+}
+
+/// No panic on what a receiver signed, and nothing is taken that is altered.
+pub fn facade_justification(data: &[u8]) {
+    signed(data, JUSTIFICATION, |bytes, signer| Justification::verify(bytes, signer.public()).is_ok());
 }
 
 /// No panic on what an agent signed, and nothing is taken that is altered.

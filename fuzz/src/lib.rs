@@ -82,6 +82,7 @@ pub const TARGETS: &[Target] = &[
     ("facade_answer", facade::facade_answer),
     ("facade_connected", facade::facade_connected),
     ("facade_handover", facade::facade_handover),
+    ("facade_justification", facade::facade_justification),
     ("facade_rule", facade::facade_rule),
     ("facade_statement", facade::facade_statement),
     ("host_capability", host::host_capability),

@@ -46,6 +46,8 @@ labels! {
     INVITATION = "deedbox/1 invitation";
     /// Salt of the claim an invitation's secret makes.
     INVITE = "deedbox/1 invite";
+    /// A signed justification.
+    JUSTIFICATION = "deedbox/1 justification";
     /// The keyring's key.
     KEYRING = "deedbox/1 keyring";
     /// Ed25519 seed that signs the meta dataset's heads.

@@ -1,5 +1,6 @@
 //! What person and provider say to each other inside a session: an ask, and its answer.
 
+mod justification;
 mod rule;
 mod statement;
 
@@ -8,6 +9,7 @@ use core::fmt;
 use deedbox_cbor::{ItemBuf, Limits, Order, Writer, read};
 use deedbox_model::{CapabilityId, FieldPath, Name};
 
+pub use justification::Justification;
 pub use rule::SignedRule;
 pub use statement::Statement;
 #[cfg(feature = "person")]
@@ -29,6 +31,8 @@ pub const PRESENTATION: &str = "application/kb+cwt";
 pub const DELIVERY: &str = "application/deedbox-delivery+cbor";
 /// Media type of a [`Handover`].
 pub const GRANT: &str = "application/deedbox-grant+cbor";
+/// Media type of a [`Justification`].
+pub const JUSTIFICATION: &str = "application/deedbox-justification+cose";
 /// Media type of a receipt that one side or both have signed (`docs/format/audit.md`).
 pub const RECEIPT: &str = "application/deedbox-receipt+cose";
 /// Media type of a [`SignedRule`].

@@ -9,7 +9,7 @@ use deedbox_connect::{
     Agreement, Answered, Answering, Body, Confirming, ConnectError, Contact, Established, Invited, Link, LiveSession,
     Offer, Party, PartyKeys, Typed,
 };
-use deedbox_consent::{Ask, Change, Receipt};
+use deedbox_consent::{Ask, Change, Receipt, ReceiptKind};
 use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
 use deedbox_credential::{
     Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Presentation, Verifier, VerifyError,
@@ -23,8 +23,8 @@ pub use connection::{Connected, Opened, Parcel, Receiving};
 
 use crate::{
     exchange::{
-        ANSWER, ASK, Answer, CREDENTIAL, DELIVERY, GRANT, HOLDER_KEY, Handover, PRESENTATION, RECEIPT, RULE,
-        SignedRule, write_delivery,
+        ANSWER, ASK, Answer, CREDENTIAL, DELIVERY, GRANT, HOLDER_KEY, Handover, JUSTIFICATION, Justification,
+        PRESENTATION, RECEIPT, RULE, SignedRule, write_delivery,
     },
     side::Side,
     system,
@@ -261,6 +261,19 @@ impl Provider {
     pub fn rule(&self, session: &mut Session, change: impl Into<Change>) -> Result<Vec<u8>, ProviderError> {
         let rule = SignedRule::sign(&change.into(), &session.agreement.hash(), self.keys.sign());
         session.send(RULE, &rule.ok_or(ProviderError::Unexpected)?)
+    }
+
+    /// Justifies, in 1 to 4,096 bytes of text, a release under the duty to do so: the one that `receipt` is of.
+    ///
+    /// # Errors
+    /// [`ProviderError::Unexpected`] for a text of another length, or a receipt of anything else; [`ProviderError::Connect`].
+    pub fn justify(&self, session: &mut Session, receipt: &Receipt, text: &str) -> Result<Vec<u8>, ProviderError> {
+        if receipt.kind != ReceiptKind::Disclosed {
+            return Err(ProviderError::Unexpected);
+        }
+        let (agreement, now) = (session.agreement.hash(), system::now());
+        let justification = Justification::sign(text, &receipt.subject, &agreement, now, self.keys.sign());
+        session.send(JUSTIFICATION, &justification.ok_or(ProviderError::Unexpected)?)
     }
 }
 

@@ -205,6 +205,31 @@ fn glass_is_broken_by_the_agent_alone_and_the_log_tells() {
             (vec!["break_glass".to_owned()], vec!["emergency".to_owned()])
         );
 
+        // The doctor owes the reasons, and signs them on the release that the receipt names.
+        assert_eq!(person.unjustified(later(), 600).unwrap(), [answered.entry]);
+        assert!(person.unjustified(system_clock(), 600).unwrap().is_empty());
+        let message = person.receipt_of(&mut channel, answered.entry).await.unwrap();
+        let (mut receipt, ..) = session.acknowledge(&gp, &message).unwrap();
+        let (log, reasons) = (person.log().len(), "unconscious, no next of kin");
+        let record = gp.justify(&mut session, &receipt, reasons).unwrap();
+        let other = Provider::generate("https://gp.example").unwrap();
+        let foreign = other.justify(&mut session, &receipt, reasons).unwrap();
+        assert_eq!(person.justified(&mut channel, &record).await.unwrap(), answered.entry);
+        assert_eq!((person.log().len(), last_entry(&person).party.as_deref()), (log + 1, Some("gp")));
+        let [(entry, kept)] = &person.justifications().unwrap()[..] else { panic!("one") };
+        assert_eq!((*entry, kept.text(), *kept.subject()), (Some(answered.entry), reasons, receipt.subject));
+        assert!(person.unjustified(later(), 600).unwrap().is_empty());
+        // Not with another's signature, not on what was no release, not by somebody else, not without words.
+        assert_eq!(person.justified(&mut channel, &foreign).await.unwrap_err().code(), "Unexpected");
+        let (mut elsewhere, mut aside) = connect(&mut person, &other, "council").await;
+        let theirs = other.justify(&mut aside, &receipt, reasons).unwrap();
+        assert_eq!(person.justified(&mut elsewhere, &theirs).await.unwrap_err().code(), "Unexpected");
+        receipt.subject = Digest::from_bytes([7; 32]);
+        let record = gp.justify(&mut session, &receipt, reasons).unwrap();
+        assert_eq!(person.justified(&mut channel, &record).await.unwrap_err().code(), "Unexpected");
+        assert_eq!(gp.justify(&mut session, &receipt, "").unwrap_err().code(), "Unexpected");
+        assert_eq!(person.justifications().unwrap().len(), 1);
+
         // A seal is beaten by nothing.
         person.apply(Prohibition::new(name("sealed"), To::Anyone).rank(Rank::SEAL).fields(of("health"))).await.unwrap();
         let record = session.ask(&ask).unwrap();

@@ -1,14 +1,20 @@
-//! Receipts that both sides sign: of a rule that was given, refused or withdrawn, with what must be erased for it; of a disclosure.
+//! Receipts that both sides sign: of a rule that was given, refused or withdrawn, with what must be erased for it; of a disclosure. And what the other side says to justify
+//! one.
 
 use deedbox_audit::{Entry, EntryKind, Row, SignedReceipt, sign_receipt};
 use deedbox_cbor::Writer;
-use deedbox_consent::{Permission, Rank, Receipt, ReceiptDigests, ReceiptKind};
+use deedbox_consent::{Obligation, Obligations, Permission, Rank, Receipt, ReceiptDigests, ReceiptKind};
 use deedbox_cose::{Signer as _, sha256};
 use deedbox_model::{Digest, Name, Timestamp};
 use deedbox_record::{Record, VerifiedAgreement as _};
 
 use super::{CONNECTIONS, Channel, Open, Person, channel::item};
-use crate::{client::HostClient, error::PersonError, exchange::RECEIPT, system};
+use crate::{
+    client::HostClient,
+    error::PersonError,
+    exchange::{JUSTIFICATION, Justification, RECEIPT},
+    system,
+};
 
 /// A receipt that the box keeps.
 #[non_exhaustive]
@@ -138,7 +144,97 @@ impl<H: HostClient> Person<Open<H>> {
     }
 }
 
+impl<H: HostClient> Person<Open<H>> {
+    /// Takes the other side's justification of a release for which it owed one, and keeps it word for word. The log has its digest.
+    /// What it names it has from the receipt ([`Person::receipt_of`]). Gives the number of the release's entry in the log.
+    ///
+    /// # Errors
+    /// [`PersonError::Unexpected`] for what they did not sign under this agreement, or for no release to them under that duty;
+    /// [`PersonError::Connect`], [`PersonError::Conflict`].
+    pub async fn justified(&mut self, channel: &mut Channel, record: &[u8]) -> Result<u64, PersonError> {
+        let now = system::now();
+        self.state.permits(channel)?;
+        let bytes = channel.receive(record, JUSTIFICATION)?;
+        let open = &mut self.state;
+        let keys = open.side(&channel.agreement)?;
+        let peer = keys.side(&channel.agreement)?.peer_sign_key().clone();
+        let justification = Justification::verify(&bytes, &peer).map_err(|_| PersonError::Unexpected)?;
+        let is_theirs = |entry: &Entry| entry.party.as_deref() == Some(channel.party.as_str());
+        let mut owed = open.owed().filter(|(leaf, entry)| leaf == justification.subject() && is_theirs(entry));
+        let seq = owed.next().map(|(_, entry)| entry.seq).ok_or(PersonError::Unexpected)?;
+        drop(owed);
+        if *justification.agreement() != channel.agreement.hash() {
+            return Err(PersonError::Unexpected);
+        }
+        let (name, mut value) = (format!("justification/{}", digest(&bytes)), Writer::new());
+        channel.agreement.hash().encode(value.array(2));
+        value.bytes(&bytes);
+        let record = Record::new(JUSTIFIED, 1, &name, item(value.as_slice())?)?;
+        let mut change = open.change();
+        let dataset = open.dataset(CONNECTIONS)?;
+        change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
+        let mut entry = Entry::new(now, EntryKind::Receipt, Some(channel.party.as_str()), open.policy_digest());
+        entry.receipt = Some(digest(&bytes));
+        change.log(entry);
+        open.commit(change, now).await?;
+        Ok(seq)
+    }
+
+    /// The justifications in the box, verified again, each with the number of the release's entry in the log; `None` once that is
+    /// erased.
+    ///
+    /// # Errors
+    /// [`PersonError::Damaged`], [`PersonError::Connect`].
+    pub fn justifications(&self) -> Result<Vec<(Option<u64>, Justification)>, PersonError> {
+        let open = &self.state;
+        let dataset = open.dataset(CONNECTIONS)?;
+        let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        let agreements = self.agreements()?;
+        let mut justifications = Vec::new();
+        for record in shelf.records(dataset)?.iter().filter(|record| record.schema().0 == JUSTIFIED) {
+            let parts = record.value().as_item().as_array().and_then(|parts| parts.exactly());
+            let [agreement, signed] = parts.ok_or(PersonError::Damaged)?;
+            let hash = Digest::decode(agreement).ok_or(PersonError::Damaged)?;
+            let found = agreements.iter().find(|(_, agreement)| agreement.hash() == hash);
+            let (_, agreement) = found.ok_or(PersonError::Damaged)?;
+            let keys = open.side(agreement)?;
+            let peer = keys.side(agreement)?.peer_sign_key().clone();
+            let signed = signed.as_bytes().and_then(|bytes| Justification::verify(bytes, &peer).ok());
+            let justification = signed.ok_or(PersonError::Damaged)?;
+            let entry = open.owed().find(|(leaf, _)| leaf == justification.subject()).map(|(_, entry)| entry.seq);
+            justifications.push((entry, justification));
+        }
+        Ok(justifications)
+    }
+
+    /// The numbers of the log's entries of releases that were to be justified and are not although `within` seconds have passed: to
+    /// be shown to the person, as overdue receipts are.
+    ///
+    /// # Errors
+    /// [`PersonError::Damaged`], [`PersonError::Connect`].
+    pub fn unjustified(&self, now: Timestamp, within: u64) -> Result<Vec<u64>, PersonError> {
+        let justifications = self.justifications()?;
+        let is_late = |entry: &Entry| now.saturating_sub(entry.time) > within;
+        let late = self.state.owed().filter(|(_, entry)| is_late(entry));
+        let is_open = |seq: &u64| justifications.iter().all(|(entry, _)| *entry != Some(*seq));
+        Ok(late.map(|(_, entry)| entry.seq).filter(is_open).collect())
+    }
+}
+
 impl<H: HostClient> Open<H> {
+    /// Releases under the duty to justify them, with their leaves.
+    fn owed(&self) -> impl Iterator<Item = (Digest, &Entry)> {
+        let kept = self.log.rows().iter().filter_map(|row| match row {
+            Row::Kept(kept) => Some(kept),
+            Row::Erased(_) => None,
+        });
+        let owes = |entry: &Entry| {
+            let duties = entry.obligations.and_then(|bits| u32::try_from(bits).ok()).map(Obligations::from_bits);
+            entry.used().next().is_some() && duties.is_some_and(|duties| duties.contains(Obligation::Justify))
+        };
+        kept.filter(move |kept| owes(kept.entry())).map(|kept| (kept.leaf(), kept.entry()))
+    }
+
     /// What every receipt has. It names the state of the log.
     fn new_receipt(
         &self,
@@ -221,3 +317,5 @@ impl std::fmt::Debug for KeptReceipt {
 
 /// What records of receipts are, among those of connections.
 const SCHEMA: &str = "deedbox:receipt";
+/// What records of justifications are.
+const JUSTIFIED: &str = "deedbox:justification";
