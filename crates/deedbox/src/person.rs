@@ -427,6 +427,12 @@ impl<H: HostClient> Open<H> {
         self.rules.digest
     }
 
+    /// The datasets that hold the person's fields.
+    fn fields(&self) -> impl Iterator<Item = (&Dataset, &Shelf)> {
+        let datasets = self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field);
+        datasets.filter_map(|dataset| Some((dataset, self.shelves.get(dataset.id())?)))
+    }
+
     /// The dataset of a title.
     fn dataset(&self, title: &str) -> Result<&Dataset, PersonError> {
         dataset_of(&self.keyring, title)
@@ -511,7 +517,8 @@ impl<H: HostClient> Open<H> {
         let shelves = self.shelves.values().chain(&change.shelves);
         for shelf in shelves {
             let id = *shelf.replica.dataset();
-            let keys = keyring.dataset(&id).ok_or(PersonError::NotFound)?.keys();
+            let dataset = keyring.dataset(&id).ok_or(PersonError::NotFound)?;
+            let (keys, is_field) = (dataset.keys(), dataset.granularity() == Granularity::Field);
             let mut draft = match overtaken.remove(&id) {
                 Some(pending) => shelf.rebase(pending, keys)?,
                 None => shelf.replica.draft(),
@@ -534,7 +541,14 @@ impl<H: HostClient> Open<H> {
                 && (former.has_readable() || former.current() != Some(epoch))
             {
                 // The present keyring opens whatever is there, the coming one may not.
-                draft.reseal(reseal.unwrap_or(BATCH), epoch, former, |object| shelf.bytes(object))?;
+                let (how, bytes) = (reseal.unwrap_or(BATCH), |object: &ObjectId| shelf.bytes(object));
+                if draft.reseal(how, epoch, former, bytes).is_err() && is_field {
+                    // Whoever was let in to write may put there what opens for nobody. It must not hold up a change of keys.
+                    for object in shelf.unopened(former) {
+                        draft.purge(object);
+                    }
+                    draft.reseal(how, epoch, former, bytes)?;
+                }
             }
             parts.push(sign(draft, keys)?);
         }

@@ -259,6 +259,19 @@ fn what_a_connection_writes_the_person_finds_and_both_can_be_moved() {
         let late = writes.write(&[record("health.ward", "2")]).await.unwrap_err();
         assert_eq!(late.code(), "Host.Conflict");
 
+        // What it writes that is no field disturbs nobody: it is passed over, named, and taken out when the person says so. A
+        // field of its own is found by its path.
+        let _ = writes.read().await.unwrap();
+        writes.write(&[record("no..path", "?")]).await.unwrap();
+        let mut person = person.refresh().await.unwrap();
+        assert_eq!(person.value(&path("health.next")).unwrap().0.as_item().as_str(), Some("Monday"));
+        let before = person.values().unwrap().len();
+        let junk: Vec<&str> = person.unreadable().iter().map(|(title, _)| *title).collect();
+        assert_eq!(junk, ["health"]);
+        assert_eq!(person.discard_unreadable().await.unwrap(), 1);
+        person.purge(&[path("health.next")]).await.unwrap();
+        assert_eq!((person.unreadable().len(), person.values().unwrap().len()), (0, before - 1));
+
         // At another host the grant is handed over again, and means the same.
         let elsewhere = host_at("https://other.example");
         let mut bundle = Vec::new();
@@ -273,7 +286,7 @@ fn what_a_connection_writes_the_person_finds_and_both_can_be_moved() {
         person.handed_over(&[id]).await.unwrap();
         assert!(person.outdated_grants().unwrap().is_empty());
         let mut reads = reader(&clinic, session.agreement(), &handover, &elsewhere);
-        assert_eq!(names(&reads.read().await.unwrap())[2], ("health.ward", "1"));
+        assert_eq!(names(&reads.read().await.unwrap())[1], ("health.ward", "1"));
         person.revoke(&id).await.unwrap();
         assert_eq!(reads.read().await.unwrap_err().code(), "Host.Revoked");
     });

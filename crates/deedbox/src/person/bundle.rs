@@ -153,8 +153,7 @@ impl<H: HostClient> Open<H> {
     /// Records with files, in the order of the files' ids.
     pub(super) fn filed(&self) -> Result<Vec<(&Dataset, Record)>, PersonError> {
         let mut filed = Vec::new();
-        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        for (dataset, shelf) in self.fields() {
             let records = shelf.records(dataset)?.into_iter().filter(|record| !record.blobs().is_empty());
             filed.extend(records.map(|record| (dataset, record)));
         }

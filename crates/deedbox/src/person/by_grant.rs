@@ -7,7 +7,7 @@ use std::{
 
 use deedbox_consent::{Action, Ask, Bounds, Decision, Permit};
 use deedbox_model::{DatasetId, ObjectId, Timestamp};
-use deedbox_record::{GrantError, GrantId, GrantScope, Grantee, Granularity};
+use deedbox_record::{GrantError, GrantId, GrantScope, Grantee};
 
 use super::{Channel, Open, Person, import};
 use crate::{
@@ -106,8 +106,7 @@ impl<H: HostClient> Open<H> {
     /// The objects that hold what a permit lets leave, by dataset.
     fn objects_of(&self, permit: &Permit) -> Result<BTreeMap<DatasetId, BTreeSet<ObjectId>>, PersonError> {
         let mut objects: BTreeMap<DatasetId, BTreeSet<ObjectId>> = BTreeMap::new();
-        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        for (dataset, shelf) in self.fields() {
             for (object, record) in shelf.placed(dataset)? {
                 if permit.has(&import::value(&record)?.field) {
                     objects.entry(*dataset.id()).or_default().insert(object);

@@ -8,7 +8,6 @@ use deedbox_connect::{
 use deedbox_consent::{Action, Ask, Decision, HostFacts};
 use deedbox_interop::replay::decision_entry;
 use deedbox_model::{Assurance, Name, Timestamp};
-use deedbox_record::Granularity;
 
 use super::{Open, Person, connection::Own, connections_root};
 use crate::{
@@ -275,8 +274,7 @@ impl<H: HostClient> Open<H> {
         if permit.action() != Action::Read {
             return Ok(answer);
         }
-        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        for (dataset, shelf) in self.fields() {
             for record in shelf.records(dataset)? {
                 let value = super::import::value(&record)?;
                 let observed = record.provenance().map_or(Timestamp::from_secs(0), |provenance| provenance.observed());

@@ -7,7 +7,7 @@ use deedbox_audit::{Entry, EntryKind};
 use deedbox_consent::{Action, At, Change, Impact, Maker, MandateStatus, Policy, Sensitivity, VocabularyBuilder};
 use deedbox_cose::sha256;
 use deedbox_model::{ConnectionId, Digest, Name};
-use deedbox_record::{GrantId, Granularity, Record, VerifiedAgreement as _};
+use deedbox_record::{GrantId, Record, VerifiedAgreement as _};
 
 use super::{Channel, Open, POLICY, Person, Rules, bytes_item};
 use crate::{
@@ -71,9 +71,8 @@ impl<H: HostClient> Person<Open<H>> {
         let claims = open.claims(party)?;
         let mut fields: BTreeMap<Name, (Name, Sensitivity, Option<&Name>)> = BTreeMap::new();
         let mut categories = BTreeSet::new();
-        for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
+        for (dataset, shelf) in open.fields() {
             let category = category_of(dataset.title())?;
-            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
             for record in shelf.records(dataset)? {
                 let field = super::import::value(&record)?.field;
                 let signed = record.provenance().filter(|provenance| provenance.signed().is_some());

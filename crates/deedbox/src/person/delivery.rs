@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt};
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::Writer;
 use deedbox_cose::sha256;
-use deedbox_model::{Assurance, Digest, FieldPath, Name, ObjectId, Provenance};
-use deedbox_record::{Granularity, Record, VerifiedAgreement as _};
+use deedbox_model::{Assurance, Digest, FieldPath, Name, Provenance};
+use deedbox_record::{Record, VerifiedAgreement as _};
 
 use super::{
     Channel, Imported, Open, Person,
@@ -80,7 +80,7 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::NotFound`] for a path that is not there or whose value nobody signed; [`PersonError::Damaged`] when it
     /// is not what was signed.
     pub fn issued(&self, path: &FieldPath) -> Result<(Name, Statement), PersonError> {
-        let (_, record) = self.state.record(path)?;
+        let (_, _, record) = self.state.at(path)?;
         let provenance = record.provenance().ok_or(PersonError::NotFound)?;
         let signed = provenance.signed().ok_or(PersonError::NotFound)?;
         for (party, agreement) in self.agreements()? {
@@ -116,7 +116,7 @@ impl<H: HostClient> Person<Open<H>> {
     pub async fn annotate(&mut self, path: &FieldPath, text: &str) -> Result<(), PersonError> {
         let now = system::now();
         let open = &mut self.state;
-        let (object, issued) = open.record(path)?;
+        let (_, object, issued) = open.at(path)?;
         let name = note_of(path)?;
         let mut value = Writer::new();
         value.text(text);
@@ -144,8 +144,8 @@ impl<H: HostClient> Person<Open<H>> {
     /// # Errors
     /// [`PersonError::NotFound`] when there is no such field.
     pub fn note(&self, path: &FieldPath) -> Result<Option<Note>, PersonError> {
-        let (object, issued) = self.state.record(path)?;
-        let (_, note) = match self.state.record(&note_of(path)?) {
+        let (_, object, issued) = self.state.at(path)?;
+        let (_, _, note) = match self.state.at(&note_of(path)?) {
             Err(PersonError::NotFound) => return Ok(None),
             note => note?,
         };
@@ -158,19 +158,6 @@ impl<H: HostClient> Person<Open<H>> {
 impl fmt::Debug for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Note").field("is_current", &self.is_current).finish_non_exhaustive()
-    }
-}
-
-impl<H: HostClient> Open<H> {
-    /// One of the person's records, by its path.
-    fn record(&self, path: &FieldPath) -> Result<(ObjectId, Record), PersonError> {
-        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
-            if let Some(record) = shelf.record(dataset, path.as_str())? {
-                return Ok((dataset.name_key().object_id(path.as_str()), record));
-            }
-        }
-        Err(PersonError::NotFound)
     }
 }
 

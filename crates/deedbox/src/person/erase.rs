@@ -105,8 +105,7 @@ impl<H: HostClient> Open<H> {
     pub(super) fn find(&self, fields: &[FieldPath]) -> Result<Erased, PersonError> {
         let wanted: BTreeSet<&str> = fields.iter().map(FieldPath::as_str).collect();
         let (mut erased, mut found) = (Erased::new(), BTreeSet::new());
-        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        for (dataset, shelf) in self.fields() {
             let places: BTreeMap<ObjectId, &str> =
                 wanted.iter().map(|path| (dataset.name_key().object_id(path), *path)).collect();
             for (entry, _) in shelf.sealed() {

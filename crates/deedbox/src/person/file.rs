@@ -154,15 +154,9 @@ impl<H: HostClient> Person<Open<H>> {
     /// [`PersonError::NotFound`] when there is no field, or no file with it; [`PersonError::Open`]; [`PersonError::File`] when
     /// the host has lost the file, or keeps another in its place.
     pub async fn file(&self, path: &FieldPath) -> Result<File<'_, H>, PersonError> {
-        let open = &self.state;
-        for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
-            if let Some(record) = shelf.record(dataset, path.as_str())? {
-                let file = File::open(&open.owner, dataset.store(), dataset.id(), &record).await;
-                return Ok(file.ok_or(PersonError::NotFound)??);
-            }
-        }
-        Err(PersonError::NotFound)
+        let (dataset, _, record) = self.state.at(path)?;
+        let file = File::open(&self.state.owner, dataset.store(), dataset.id(), &record).await;
+        Ok(file.ok_or(PersonError::NotFound)??)
     }
 }
 
@@ -261,10 +255,10 @@ impl<H: HostClient> Open<H> {
         let entry = self.keyring.dataset(dataset).filter(|dataset| dataset.granularity() == Granularity::Field);
         let (Some(entry), Some(shelf)) = (entry, self.shelves.get(dataset)) else { return Ok(Vec::new()) };
         let is_record = shelf.replica.entry(object).is_some_and(|entry| entry.kind() == Kind::Record.number());
-        match shelf.open(object, entry.keys())?.filter(|_| is_record) {
-            Some(opened) => Ok(Record::decode(opened.payload())?.blobs().iter().map(|blob| *blob.blob()).collect()),
-            None => Ok(Vec::new()),
-        }
+        // What does not open names no blob, and must not hold up whoever takes it out.
+        let opened = shelf.open(object, entry.keys()).ok().flatten().filter(|_| is_record);
+        let record = opened.and_then(|opened| Record::decode(opened.payload()).ok());
+        Ok(record.map_or_else(Vec::new, |record| record.blobs().iter().map(|blob| *blob.blob()).collect()))
     }
 
     /// Notes in a change which blobs it frees, and takes the notes out that are done with.

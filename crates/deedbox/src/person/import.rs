@@ -56,8 +56,7 @@ impl<H: HostClient> Person<Open<H>> {
     pub fn values(&self) -> Result<Vec<Value>, PersonError> {
         let open = &self.state;
         let mut values = Vec::new();
-        for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        for (dataset, shelf) in open.fields() {
             for record in shelf.records(dataset)? {
                 values.push(value(&record)?);
             }
@@ -71,20 +70,13 @@ impl<H: HostClient> Person<Open<H>> {
     /// # Errors
     /// [`PersonError::NotFound`], [`PersonError::Open`].
     pub fn value(&self, path: &FieldPath) -> Result<(ItemBuf, Option<Provenance>), PersonError> {
-        let open = &self.state;
-        for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
-            if let Some(record) = shelf.record(dataset, path.as_str())? {
-                return Ok((record.value().clone(), record.provenance().cloned()));
-            }
-        }
-        Err(PersonError::NotFound)
+        let (_, _, record) = self.state.at(path)?;
+        Ok((record.value().clone(), record.provenance().cloned()))
     }
 
     /// Titles of the datasets that hold the person's fields.
     pub fn datasets(&self) -> impl Iterator<Item = &str> {
-        let datasets = self.state.keyring.datasets().iter();
-        datasets.filter(|dataset| dataset.granularity() == Granularity::Field).map(deedbox_record::Dataset::title)
+        self.state.fields().map(|(dataset, _)| dataset.title())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_model::{DatasetId, Timestamp};
-use deedbox_record::{Granularity, Kind, Record, Reseal};
+use deedbox_record::{Kind, Record, Reseal};
 
 use super::{BATCH, Change, Keys, Open, POLICY, Person, dataset_of};
 use crate::{client::HostClient, error::PersonError, system};
@@ -85,10 +85,9 @@ impl<H: HostClient> Open<H> {
     /// The person's records that are stored in older versions of their schemas, as they are read, with their lengths.
     fn migrated(&self) -> Result<Vec<(DatasetId, deedbox_model::ObjectId, Record, usize)>, PersonError> {
         let mut migrated = Vec::new();
-        for dataset in self.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        for (dataset, shelf) in self.fields() {
             for (entry, bytes) in shelf.sealed().filter(|(entry, _)| entry.kind() == Kind::Record.number()) {
-                let opened = shelf.open(entry.object(), dataset.keys())?.ok_or(PersonError::Damaged)?;
+                let Ok(Some(opened)) = shelf.open(entry.object(), dataset.keys()) else { continue };
                 let read = self.migrations.read(opened.payload())?;
                 if read.is_changed() {
                     migrated.push((*dataset.id(), *entry.object(), read.into_record(), bytes.len()));

@@ -6,10 +6,10 @@ use std::{
 };
 
 use deedbox_host::wire;
-use deedbox_model::{DatasetId, ObjectId, Seq, StoreName, Timestamp};
+use deedbox_model::{DatasetId, FieldPath, Name, ObjectId, Seq, StoreName, Timestamp};
 use deedbox_record::{
-    ChangedObject, Dataset, Draft, Entry, EpochKeys, Freshness, Head, HeadError, Kind, MergeError, Migrations, Opened,
-    Pending, Pin, Record, Replica, SignedPart,
+    ChangedObject, Dataset, Draft, Entry, EpochKeys, Freshness, Granularity, Head, HeadError, Kind, MergeError,
+    Migrations, Opened, Pending, Pin, Record, Replica, SignedPart,
 };
 use deedbox_store::{HeadHash, Mode};
 
@@ -35,6 +35,12 @@ pub(super) struct Shelf {
     head: Vec<u8>,
     /// How records of older versions are read.
     pub(super) migrations: Arc<Migrations>,
+}
+
+/// Whether it is a record of a field: with a path for its name, and of a group that rules can name.
+fn is_field(opened: &Opened) -> bool {
+    Record::decode(opened.payload())
+        .is_ok_and(|record| FieldPath::parse(record.name()).is_ok() && Name::escape(record.schema().0).is_ok())
 }
 
 impl Shelf {
@@ -177,13 +183,36 @@ impl Shelf {
     }
 
     /// The same, each with its place: of two that devices wrote under one name at once, only one has the place of the name.
+    /// What is no field is passed over among the person's fields: whoever was let in to write may have put anything there.
     pub(super) fn placed(&self, dataset: &Dataset) -> Result<Vec<(ObjectId, Record)>, PersonError> {
         let mut records = Vec::new();
         for entry in self.replica.entries().iter().filter(|entry| entry.kind() == Kind::Record.number()) {
-            let opened = self.open(entry.object(), dataset.keys())?.ok_or(PersonError::Damaged)?;
-            records.push((*entry.object(), self.migrations.read(opened.payload())?.into_record()));
+            let opened =
+                self.open(entry.object(), dataset.keys()).and_then(|opened| opened.ok_or(PersonError::Damaged));
+            if dataset.granularity() == Granularity::Field && !opened.as_ref().is_ok_and(is_field) {
+                continue;
+            }
+            records.push((*entry.object(), self.migrations.read(opened?.payload())?.into_record()));
         }
         Ok(records)
+    }
+
+    /// What stands among the person's fields and is none.
+    pub(super) fn unreadable(&self, keys: &EpochKeys) -> Vec<ObjectId> {
+        let is_sound = |entry: &Entry| match Kind::from_number(entry.kind()) {
+            Some(Kind::Record) => {
+                self.open(entry.object(), keys).ok().flatten().is_some_and(|opened| is_field(&opened))
+            }
+            Some(Kind::Tombstone) => self.open(entry.object(), keys).is_ok(),
+            _ => false,
+        };
+        self.replica.entries().iter().filter(|entry| !is_sound(entry)).map(|entry| *entry.object()).collect()
+    }
+
+    /// What opens by none of these keys.
+    pub(super) fn unopened(&self, keys: &EpochKeys) -> Vec<ObjectId> {
+        let entries = self.replica.entries().iter().map(Entry::object);
+        entries.filter(|object| self.open(object, keys).is_err()).copied().collect()
     }
 
     /// Takes over what the host committed.
@@ -197,5 +226,45 @@ impl Shelf {
         }
         let _ = self.replica.committed(part)?;
         Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "host"))]
+mod tests {
+    use std::sync::Arc;
+
+    use pollster::block_on;
+
+    use crate::{
+        LocalHost,
+        host::{Admission, Config, Host, MemoryStorage, system_clock},
+        person::Person,
+    };
+
+    /// A grant's holder can sign a state with anything in it. Here one object is what nobody's key opens.
+    #[test]
+    fn what_opens_for_nobody_holds_up_nothing() {
+        block_on(async {
+            let mut config = Config::default();
+            config.admission = Admission::Open;
+            let host = Arc::new(Host::new(MemoryStorage::new(), system_clock, config));
+            let (mut person, _) = Person::create(LocalHost::new(host, "https://host.example"), "phrase").await.unwrap();
+            person.import(br#"{"me": {"name": "Maren", "phone": "117", "town": "Leeds"}}"#, "myself").await.unwrap();
+            let dataset = person.state.dataset("me").unwrap();
+            let (id, object) = (*dataset.id(), dataset.name_key().object_id("me.phone"));
+            *person.state.shelves.get_mut(&id).unwrap().objects.get_mut(&object).unwrap().last_mut().unwrap() ^= 1;
+
+            let said = |person: &Person<_>| person.values().unwrap().len();
+            assert_eq!((said(&person), person.unreadable()), (2, vec![("me", object)]));
+            let at = |text| deedbox_model::FieldPath::parse(text).unwrap();
+            assert_eq!(person.value(&at("me.phone")).unwrap_err().code(), "Open.Rejected");
+            // Keys change although nobody can seal it anew; it goes.
+            person.erase(&[at("me.town")]).await.unwrap();
+            assert_eq!((said(&person), person.unreadable()), (1, vec![]));
+            assert_eq!(person.value(&at("me.phone")).unwrap_err().code(), "NotFound");
+            person.import(br#"{"me": {"phone": "118"}}"#, "myself").await.unwrap();
+            let person = person.refresh().await.unwrap();
+            assert_eq!(said(&person), 2);
+        });
     }
 }

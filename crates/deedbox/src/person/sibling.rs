@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::ItemBuf;
 use deedbox_model::{Assurance, DatasetId, Digest, FieldPath, ObjectId, Provenance};
-use deedbox_record::{Dataset, Granularity, Pending, Record};
+use deedbox_record::{Dataset, Pending, Record};
 
 use super::{Change, Open, Person, dataset_of};
 use crate::{client::HostClient, error::PersonError, system};
@@ -34,8 +34,7 @@ impl<H: HostClient> Person<Open<H>> {
     pub fn siblings(&self) -> Result<Vec<(FieldPath, Vec<Sibling>)>, PersonError> {
         let open = &self.state;
         let mut fields: BTreeMap<(DatasetId, String), Vec<Sibling>> = BTreeMap::new();
-        for dataset in open.keyring.datasets().iter().filter(|dataset| dataset.granularity() == Granularity::Field) {
-            let shelf = open.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
+        for (dataset, shelf) in open.fields() {
             for (object, record) in shelf.placed(dataset)? {
                 let path = FieldPath::parse(record.name()).map_err(|_| PersonError::Damaged)?;
                 let (value, provenance) = (record.value().clone(), record.provenance().cloned());
@@ -81,6 +80,39 @@ impl<H: HostClient> Person<Open<H>> {
     }
 }
 
+impl<H: HostClient> Person<Open<H>> {
+    /// What stands among the person's fields and is none: the dataset's title and the object. Somebody who was let in to write
+    /// ([`Shared::Dataset`](super::Shared::Dataset)) put there what does not open, is no record, or names no path. It is passed
+    /// over wherever fields are read, and what does not open is gone once the dataset gets new keys.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<(&str, ObjectId)> {
+        let mut unreadable = Vec::new();
+        for (dataset, shelf) in self.state.fields() {
+            unreadable.extend(shelf.unreadable(dataset.keys()).into_iter().map(|object| (dataset.title(), object)));
+        }
+        unreadable
+    }
+
+    /// Takes out what [`Person::unreadable`] lists, and gives how many objects it were.
+    ///
+    /// # Errors
+    /// [`PersonError::Host`]; [`PersonError::Conflict`] when another device wrote meanwhile.
+    pub async fn discard_unreadable(&mut self) -> Result<usize, PersonError> {
+        let now = system::now();
+        let open = &mut self.state;
+        let mut change = open.change();
+        for (dataset, shelf) in open.fields() {
+            change.purges.extend(shelf.unreadable(dataset.keys()).into_iter().map(|object| (*dataset.id(), object)));
+        }
+        let count = change.purges.len();
+        if count > 0 {
+            change.log(Entry::new(now, EntryKind::Erasure, None, open.policy_digest()));
+        }
+        open.commit(change, now).await?;
+        Ok(count)
+    }
+}
+
 /// What stood where a record is to be written, when that was asked for.
 pub(super) struct Base {
     place: Option<deedbox_record::Entry>,
@@ -99,6 +131,22 @@ pub(super) enum Placed {
 }
 
 impl<H: HostClient> Open<H> {
+    /// The record of a path: the one in the path's place, else one that names it, as a grant's holder writes it.
+    pub(super) fn at(&self, path: &FieldPath) -> Result<(&Dataset, ObjectId, Record), PersonError> {
+        for (dataset, shelf) in self.fields() {
+            if let Some(record) = shelf.record(dataset, path.as_str())? {
+                return Ok((dataset, dataset.name_key().object_id(path.as_str()), record));
+            }
+        }
+        for (dataset, shelf) in self.fields() {
+            let mut placed = shelf.placed(dataset)?.into_iter();
+            if let Some((object, record)) = placed.find(|(_, record)| record.name() == path.as_str()) {
+                return Ok((dataset, object, record));
+            }
+        }
+        Err(PersonError::NotFound)
+    }
+
     /// What stands at a name, in a dataset that may not exist yet.
     pub(super) fn base(&self, title: &str, name: &str) -> Result<Base, PersonError> {
         let Ok(dataset) = dataset_of(&self.keyring, title) else { return Ok(Base { place: None, record: None }) };
