@@ -26,6 +26,8 @@ fn both_hold_one_agreement_and_one_channel() {
     let (mut ours, mut theirs, council) = pair(1);
     assert_eq!(ours.agreement, theirs.agreement);
     assert_eq!(ours.session.channel_binding(), theirs.session.channel_binding());
+    let (another, ..) = pair(2);
+    assert_ne!(ours.session.channel_binding(), another.session.channel_binding());
     assert_eq!(ours.session.agreement(), ours.agreement.hash());
     assert_eq!((ours.contact, theirs.contact), (contact(2), contact(1)));
     let agreement = Agreement::verify(ours.agreement.bytes()).unwrap();
@@ -372,6 +374,29 @@ fn a_session_is_stored_loaded_and_over_after_a_day() {
     for len in 0..ours.len() {
         assert_eq!(LiveSession::load(&ours[..len], NOW, &mut rng).err().unwrap().code(), "Malformed");
     }
+}
+
+#[test]
+fn a_stored_session_has_each_stream_once_and_in_order() {
+    let mut rng = SeededRng::new(21);
+    let (_, theirs, _) = pair(21);
+    let stored = theirs.session.into_stored();
+    // At the end, a list of one: [stream, highest, seen].
+    let (rest, window) = stored.split_at(stored.len() - 20);
+    let (list, head) = rest.split_last().unwrap();
+    assert_eq!(
+        (*list, window[0], window[18], window[19]),
+        (0x81, 0x83, 0, 1),
+        "the window of what came with message_3"
+    );
+    let with = |second: &[u8]| {
+        let bytes = [head, &[0x82], window, second].concat();
+        LiveSession::load(&bytes, NOW, &mut rng).map(|_| ()).map_err(|error| error.code())
+    };
+    let (mut below, mut above) = (window.to_vec(), window.to_vec());
+    (below[17], above[17]) = (window[17].wrapping_sub(1), window[17].wrapping_add(1));
+    assert!(below < above, "another seed");
+    assert_eq!([&*below, window, &above].map(with), [Err("Malformed"), Err("Malformed"), Ok(())]);
 }
 
 #[test]

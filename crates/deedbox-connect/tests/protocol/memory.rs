@@ -27,15 +27,12 @@ fn data_and_documents_take_one_allocation_each_way() {
     for len in [0, 1, 23, 24, 255, 256, 1_024, 65_535, 65_536, 1_000_000] {
         let bytes = vec![7; len];
         let media = "application/cbor; of a type with a long name".get(..len.min(44)).unwrap();
-        for body in [
-            Body::data(media, &bytes),
-            Body::Propose(bytes.clone()),
-            Body::Agree(bytes.clone()),
-            Body::Terminate(bytes.clone()),
-            Body::Terminated(bytes.clone()),
-        ] {
-            assert_eq!(carried(&mut ours, &mut theirs, &body), (Ok(body), 1));
-        }
+        let body = Body::data(media, &bytes);
+        assert_eq!(carried(&mut ours, &mut theirs, &body), (Ok(body), 1));
+    }
+    for document in [Body::Propose, Body::Agree, Body::Terminate, Body::Terminated] {
+        let body = document(vec![7; 700]);
+        assert_eq!(carried(&mut ours, &mut theirs, &body), (Ok(body), 1));
     }
     for body in [Body::Knock, Body::Refuse(2), Body::Suspend(23), Body::Resume(24), Body::Suspend(255)] {
         assert_eq!(carried(&mut theirs, &mut ours, &body), (Ok(body), 1));

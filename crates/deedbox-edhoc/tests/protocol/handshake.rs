@@ -83,20 +83,70 @@ proptest! {
     }
 }
 
-#[test]
-fn one_bit_in_a_credential_ends_it() {
-    let (i, r) = (side(1, b"i", Form::Kid), side(2, b"r", Form::Kid));
-    let eads = [const { Vec::new() }; 4];
-    assert!(run(&Profile::production(), &i, &r, &eads, &mut SeededRng::new(5), |_, _| {}).is_ok());
-    let bytes = r.credential.bytes().to_vec();
-    for at in 0..bytes.len() {
-        let mut other = bytes.clone();
+/// Credentials that differ from the side's in one bit, under its key and name.
+fn alike(side: &Side) -> impl Iterator<Item = Credential> {
+    let bytes = side.credential.bytes();
+    (0..bytes.len()).filter_map(|at| {
+        let mut other = bytes.to_vec();
         other[at] ^= 1;
         // A credential that can't be read can't be used; one that can is another one, and the signature covers it.
-        let Ok(credential) = Credential::with_key(&other, *r.credential.key().unwrap()) else { continue };
-        let mut believed = side(2, b"r", Form::Kid);
-        believed.believed = Some(credential);
-        assert!(run(&Profile::production(), &i, &believed, &eads, &mut SeededRng::new(5), |_, _| {}).is_err(), "{at}");
+        Credential::with_key(&other, *side.credential.key().unwrap()).ok()
+    })
+}
+
+#[test]
+fn one_bit_in_a_credential_ends_it_before_anything_more_is_said() {
+    let sides = || [side(1, b"i", Form::Kid), side(2, b"r", Form::Kid)];
+    let eads = [const { Vec::new() }; 4];
+    for (number, last) in [(0, 2), (1, 1)] {
+        for other in alike(&sides()[number]) {
+            let mut sides = sides();
+            sides[number].believed = Some(other);
+            let mut said = 0;
+            let failed =
+                run(&Profile::production(), &sides[0], &sides[1], &eads, &mut SeededRng::new(5), |number, _| {
+                    said = number;
+                });
+            assert_eq!(failed.err().unwrap().error.code(), "Authentication");
+            assert_eq!(said, last);
+        }
+    }
+}
+
+#[test]
+fn what_was_said_is_in_the_keys_and_not_in_the_clear() {
+    let (i, r) = (side(1, b"i", Form::Kid), side(2, b"r", Form::Kid));
+    for profile in profiles() {
+        let mut keys = Vec::new();
+        // One handshake with nothing to say, then one with something in each message that the keys cover.
+        for speaker in 0..4 {
+            let secret = vec![0x5a; 32];
+            let mut eads = [const { Vec::new() }; 4];
+            if speaker > 0 {
+                eads[speaker - 1].push(Ead::new(0, Some(secret.clone())));
+            }
+            let done = run(&profile, &i, &r, &eads, &mut SeededRng::new(5), |number, message| {
+                let shows = message.windows(secret.len()).any(|bytes| bytes == secret);
+                assert_eq!(shows, number == 0 && speaker == 1, "message_1 alone is in the clear");
+            });
+            let mut key = [0; 32];
+            done.unwrap().initiator.export(32_768, b"", &mut key).unwrap();
+            assert!(!keys.contains(&key), "message_{speaker}");
+            keys.push(key);
+        }
+    }
+}
+
+#[test]
+fn the_longest_message_is_carried() {
+    let (i, r) = (side(1, b"i", Form::Kid), side(2, b"r", Form::Kid));
+    // The label, the heads of the value and of the message, and the tag are 23 bytes.
+    for (value, want) in [(16_361, None), (16_362, Some("LimitExceeded"))] {
+        let eads = [vec![], vec![], vec![], vec![Ead::new(0, Some(vec![0; value]))]];
+        let done = run(&Profile::production(), &i, &r, &eads, &mut SeededRng::new(5), |number, message| {
+            assert!(number < 3 || message.len() == 16_384);
+        });
+        assert_eq!(done.err().map(|failed| failed.error.code()), want);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is refused, by name and with what the peer is told; negotiation and stored states.
 
 use super::sides::{ccs, profiles, suite_4};
-use deedbox_edhoc::{ConnectionId, Failed, Form, Initiator, Profile, Responder};
+use deedbox_edhoc::{ConnectionId, Credential, Failed, Form, Initiator, Profile, Responder};
 use deedbox_testkit::rng::SeededRng;
 
 const REJECTED: &[u8] = b"\x01\x68rejected";
@@ -87,8 +87,11 @@ fn a_low_order_key_is_refused_on_both_sides() {
 #[test]
 fn faults_of_message_2_before_any_key_are_named() {
     let rejected = Some(REJECTED.to_vec());
+    // Too long by a byte, and without a usable G_Y: nothing is multiplied for it.
     let mut many = vec![0x59, 0x20, 0x01];
-    many.extend([9; 0x2001]);
+    many.extend([0; 0x2001]);
+    let mut most = vec![0x59, 0x20, 0x00];
+    most.extend([9; 0x2000]);
     let mut short = vec![0x58, 32];
     short.extend([9; 32]);
     for (message, want, reply) in [
@@ -97,10 +100,13 @@ fn faults_of_message_2_before_any_key_are_named() {
         (vec![0x40, 0x40], "Malformed", rejected.clone()),
         (short, "Malformed", rejected.clone()),
         (many, "LimitExceeded", rejected.clone()),
+        (most, "Malformed", rejected.clone()),
         (b"\x01\x62no".to_vec(), "PeerError", None),
         (b"\x03\xf5".to_vec(), "PeerError", None),
         (b"\x18\x63\xf6".to_vec(), "PeerError", None),
         (b"\x20\x40".to_vec(), "PeerError", None),
+        (b"\x05\x81\x81\x81\x81\x81\x81\x81\x80".to_vec(), "PeerError", None),
+        (b"\x05\x81\x81\x81\x81\x81\x81\x81\x81\x80".to_vec(), "LimitExceeded", rejected.clone()),
         (b"\x02\x04".to_vec(), "PeerError", None),
         (b"\x02\x05".to_vec(), "NoCommonSuite", None),
         (b"\x02\x82\x05\x06".to_vec(), "NoCommonSuite", None),
@@ -165,10 +171,47 @@ fn a_signer_of_another_key_is_refused() {
 
 #[test]
 fn profiles_have_distinct_known_suites() {
-    for (suites, want) in
-        [(&[][..], "Length"), (&[4; 9], "Length"), (&[4, 4], "Duplicate"), (&[99], "UnsupportedSuite")]
-    {
+    for (suites, want) in [
+        (&[][..], "Length"),
+        (&[4; 9], "Length"),
+        (&[4, 4], "Duplicate"),
+        (&[4; 8], "Duplicate"),
+        (&[99], "UnsupportedSuite"),
+    ] {
         assert_eq!(Profile::production().with_suites(suites).unwrap_err().code(), want);
     }
     assert_eq!(Initiator::new(&suite_4(), Some(2)).err().unwrap().code(), "UnsupportedSuite");
+}
+
+#[test]
+fn an_unknown_credential_is_told_to_the_peer() {
+    let mut rng = SeededRng::new(1);
+    let (i, r) = (ccs(1, None), ccs(2, None));
+    let unknown = ("UnknownCredential", Some(b"\x03\xf5".to_vec()));
+    for known in [false, true] {
+        let (wait, message) = Initiator::new(&suite_4(), None).unwrap().message_1(c(b"i"), &[], &mut rng).unwrap();
+        let got = Responder::new(&suite_4()).read_message_1(&message).unwrap();
+        let (responder, message) = got.message_2(c(b"r"), &r.credential, Form::Kid, &[], &r.signer, &mut rng).unwrap();
+        let initiator = wait.read_message_2(&message).unwrap();
+        if !known {
+            assert_eq!(code::<()>(Err(initiator.unknown())), unknown);
+            continue;
+        }
+        let initiator = initiator.authenticate(&r.credential, &i.credential).unwrap();
+        let (_, message) = initiator.message_3(Form::Kid, &[], &i.signer).unwrap();
+        assert_eq!(code::<()>(Err(responder.read_message_3(&message).unwrap().unknown())), unknown);
+    }
+}
+
+#[test]
+fn a_credential_has_one_usable_key() {
+    let bytes = ccs(1, None).credential.bytes().to_vec();
+    assert!(Credential::from_ccs(&bytes).is_ok());
+    let curve = bytes.windows(2).position(|pair| pair == [0x20, 6]).unwrap() + 1;
+    let mut other = bytes.clone();
+    other[curve] = 4;
+    assert_eq!(Credential::from_ccs(&other).unwrap_err().code(), "Key");
+    for bytes in [&bytes[1..], &bytes[..bytes.len() - 1], &[]] {
+        assert_eq!(Credential::from_ccs(bytes).unwrap_err().code(), "Malformed");
+    }
 }

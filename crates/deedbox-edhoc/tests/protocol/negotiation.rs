@@ -37,7 +37,9 @@ fn a_responder_without_the_hybrid_suite_is_met_at_suite_4() {
 
     let failed = error(wait.read_message_2(&answer));
     assert_eq!((failed.error.code(), failed.reply), ("PeerError", None));
-    let again = Initiator::retry(&both, failed.retry.unwrap());
+    let retry = failed.retry.unwrap();
+    assert_eq!(retry.suite(), 4);
+    let again = Initiator::retry(&both, retry);
     assert_eq!(again.suites(), [-21, 4]);
     let (wait, message_1) = sent(again);
     assert!(Responder::new(&suite_4()).read_message_1(&message_1).is_ok());
