@@ -11,6 +11,8 @@ use deedbox_connect::{
     Agreement, Arrival, Changes, ConnectError, Contact, EndReason, Epoch, Established, Event, PartyKeys, Proposal,
     Renewal, Role, Stage, Termination, Tombstone,
 };
+use deedbox_consent::{Maker, Policy, Terms, TermsDiff, terms_diff};
+use deedbox_cose::sha256;
 use deedbox_host::capability::{Capability, Ops, Right, Target};
 use deedbox_model::{CapabilityId, ConnectionId, Digest, MailboxId, Name, StoreName, Timestamp};
 use deedbox_record::Record;
@@ -149,6 +151,34 @@ impl<H: HostClient> Person<Open<H>> {
             keys.with(prior, role, sign).map(Event::Propose)
         };
         self.state.step(id, step).await
+    }
+
+    /// Says of the terms that the other side proposes whether they are the same as those in force, narrower, or perhaps wider:
+    /// `held` and `proposed` are the terms as bytes, as the digests in the agreement and in the proposal say. What they name is
+    /// read by the words in force. Terms of another party are wider.
+    ///
+    /// # Errors
+    /// [`PersonError::Connect`]: `NotNow` when nothing is proposed; [`PersonError::Unexpected`] for other bytes, or no terms;
+    /// [`PersonError::Rule`] for a permission that could not be given, such as one with words that are not adopted.
+    pub fn compare_terms(&self, id: &ConnectionId, held: &[u8], proposed: &[u8]) -> Result<TermsDiff, PersonError> {
+        let Row { kept, .. } = self.state.row(id)?;
+        let agreement = kept.agreement()?;
+        let proposal = kept.connection().proposal().filter(|proposal| proposal.by() != kept.role());
+        let proposal = proposal.ok_or(ConnectError::NotNow)?;
+        let words = self.policy().vocabulary();
+        let terms = |bytes: &[u8], digest: Digest| {
+            let terms = Terms::from_bytes(bytes).ok().filter(|_| Digest::from_bytes(sha256(bytes)) == digest);
+            let terms = terms.ok_or(PersonError::Unexpected)?;
+            // An unknown word means nothing, and would pass for less than anything.
+            let mut policy = Policy::new(words.clone());
+            for permission in terms.permissions() {
+                policy.apply(permission.clone(), &Maker::Person)?;
+            }
+            Ok::<_, PersonError>(terms)
+        };
+        let (held, proposed) = (terms(held, agreement.terms())?, terms(proposed, proposal.content().terms())?);
+        let is_same_party = held.party() == proposed.party();
+        Ok(if is_same_party { terms_diff(words, &held, &proposed) } else { TermsDiff::Widening })
     }
 
     /// Agrees to what the other side proposed, after the person has seen what changes: [`Standing::asked`]. A session under the

@@ -4,7 +4,10 @@ use deedbox::{
     Content, HostClient,
     parts::{
         connect::{Agreement, Arrival, ConnectError, EndReason, Renewal, Stage, Termination},
-        consent::{Ask, Basis},
+        consent::{
+            Action, Ask, Basis, PartyKind, Permission, Regime, Selector, Sensitivity, Terms, TermsDiff, To, Vocabulary,
+        },
+        cose::sha256,
         model::{Digest, Name, Timestamp},
     },
     person::Shared,
@@ -139,6 +142,62 @@ fn a_renewal_by_the_council_is_agreed_to_and_carries_what_was_granted() {
         assert_eq!(person_code(sides.person.answer(&mut sides.channel, &late).await), "Connect.Rejected");
         let handover = sides.person.handover(&grant).await.unwrap();
         assert!(sides.provider.reader(&chain[1], &handover, sides.client.clone()).is_ok());
+    });
+}
+
+#[test]
+fn the_person_is_told_whether_proposed_terms_are_wider() {
+    block_on(async {
+        let mut sides = Sides::meet(host()).await;
+        sides.person.import(DOCUMENT, "myself").await.unwrap();
+        let words = Vocabulary::builder("rules", 1, Regime::EU)
+            .purpose("care", &[])
+            .purpose("nursing", &["care"])
+            .party("council", PartyKind::PUBLIC);
+        sides.person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
+        let name = |text: &str| Name::parse(text).unwrap();
+        let terms = |party: &str, id: &str, purpose: &str, days: u64| {
+            let permission = Permission::new(name(id), To::Party(name("council")), name(purpose), Basis::CONTRACT)
+                .actions(Action::Read)
+                .fields(Selector::of([name("person.name")]))
+                .between(Timestamp::from_secs(0), Timestamp::from_secs(4_000_000_000))
+                .retention(days * 86_400);
+            let none = Digest::from_bytes([0; 32]);
+            Terms::new(name(party), [permission], none, none).unwrap().to_bytes()
+        };
+        let digest = |bytes: &[u8]| Digest::from_bytes(sha256(bytes));
+        let to = |bytes: &[u8]| Renewal { terms: digest(bytes), permissions: vec![], not_after: None };
+        let held = terms("council", "p1", "care", 30);
+        sides.council_does(|connected, provider| connected.renew(provider, to(&held))).await.unwrap();
+        sides.person_collects().await.unwrap();
+        sides.person.agree(&sides.id).await.unwrap();
+        sides.council_collects().await.unwrap();
+        sides.reopen().await.unwrap();
+        let compare = |sides: &Sides<_>, bytes: &[u8]| sides.person.compare_terms(&sides.id, &held, bytes);
+        assert_eq!(person_code(compare(&sides, &held)), "Connect.NotNow");
+
+        let cases = [
+            (terms("council", "p2", "care", 30), Ok(TermsDiff::Same)),
+            (terms("council", "p2", "nursing", 30), Ok(TermsDiff::Narrowing)),
+            (terms("council", "p2", "care", 29), Ok(TermsDiff::Narrowing)),
+            (terms("council", "p2", "care", 31), Ok(TermsDiff::Widening)),
+            (terms("somebody", "p2", "care", 30), Ok(TermsDiff::Widening)),
+            (terms("council", "p2", "gossip", 30), Err("Rule.UnknownId")),
+            (b"no terms".to_vec(), Err("Unexpected")),
+        ];
+        for (proposed, expected) in &cases {
+            sides.council_does(|connected, provider| connected.renew(provider, to(proposed))).await.unwrap();
+            sides.person_collects().await.unwrap();
+            match expected {
+                Ok(diff) => assert_eq!(compare(&sides, proposed).unwrap(), *diff),
+                Err(code) => assert_eq!(person_code(compare(&sides, proposed)), *code),
+            }
+            // Only what the digests name is compared.
+            let other = sides.person.compare_terms(&sides.id, proposed, &held);
+            assert_eq!(person_code(other), "Unexpected");
+            sides.person.decline(&sides.id).await.unwrap();
+            sides.council_collects().await.unwrap();
+        }
     });
 }
 
