@@ -1,14 +1,13 @@
 //! Others make rules for the person, within a mandate; and an emergency opens what an emergency rule says, to be told of later.
 
+#[path = "shared/local.rs"]
+mod local;
 #[path = "shared/meet.rs"]
 mod meet;
 
-use std::sync::Arc;
-
 use deedbox::{
-    LocalHost,
     exchange::SignedRule,
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    host::{MemoryStorage, system_clock},
     parts::{
         audit::{Entry, EntryKind, Row},
         connect::EndReason,
@@ -22,12 +21,13 @@ use deedbox::{
     person::{Open, Person, Secret, category_of},
     provider::Provider,
 };
+use local::{Local, serve};
 use meet::connect;
 use pollster::block_on;
 
 const DOCUMENT: &[u8] = br#"{"money": {"account": "4711"}, "health": {"allergy": "penicillin"}}"#;
 
-type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Client = Local<MemoryStorage>;
 type Box = Person<Open<Client>>;
 
 fn name(text: &str) -> Name {
@@ -53,10 +53,7 @@ fn sensitivity(title: &str) -> Sensitivity {
 }
 
 async fn filled() -> (Box, Client, String) {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    let clock: fn() -> Timestamp = system_clock;
-    let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
+    let client = serve(MemoryStorage::new());
     let (mut person, keepsake) = Person::create(client.clone(), "a passphrase").await.unwrap();
     person.import(DOCUMENT, "myself").await.unwrap();
     person.adopt(words(), sensitivity).await.unwrap();

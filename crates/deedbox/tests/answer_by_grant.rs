@@ -1,14 +1,13 @@
 //! An ask answered with grants: what the rules permit can be read at the host, and not a field more or a moment longer.
 
+#[path = "shared/local.rs"]
+mod local;
 #[path = "shared/meet.rs"]
 mod meet;
 
-use std::sync::Arc;
-
 use deedbox::{
-    LocalHost,
     exchange::Handover,
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    host::{MemoryStorage, system_clock},
     parts::{
         audit::{Entry, EntryKind, Row},
         consent::{
@@ -20,12 +19,13 @@ use deedbox::{
     person::{Open, Person, Shared, category_of},
     provider::{Provider, Session},
 };
+use local::{Local, serve};
 use meet::connect;
 use pollster::block_on;
 
 const DOCUMENT: &[u8] = br#"{"me": {"name": "Maren", "phone": "+44"}, "health": {"ward": "7b", "diagnosis": "C50.9"}}"#;
 
-type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Client = Local<MemoryStorage>;
 type Box = Person<Open<Client>>;
 
 fn name(text: &str) -> Name {
@@ -41,10 +41,7 @@ fn in_secs(secs: u64) -> Timestamp {
 }
 
 async fn filled() -> (Box, Client) {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    let clock: fn() -> Timestamp = system_clock;
-    let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
+    let client = serve(MemoryStorage::new());
     let (mut person, _) = Person::create(client.clone(), "a passphrase").await.unwrap();
     person.import(DOCUMENT, "myself").await.unwrap();
     let words = Vocabulary::builder("rules", 1, Regime::EU).purpose("care", &[]).party("clinic", PartyKind::PUBLIC);

@@ -1,27 +1,25 @@
 //! A link that was shown on another screen: the person types six digits there before anything counts.
 
-use std::sync::Arc;
+#[path = "shared/local.rs"]
+mod local;
 
 use deedbox::{
-    LocalHost,
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    host::{MemoryStorage, system_clock},
     parts::{
         connect::{Invitation, Link, Offer, Wish},
-        model::{Digest, Name, Timestamp},
+        model::{Digest, Name},
     },
     person::{Connecting, Open, Person},
     provider::{Checked, Checking, Provider},
 };
+use local::{Local, serve};
 use pollster::block_on;
 
-type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Client = Local<MemoryStorage>;
 
 /// A box, and both sides waiting for the code.
 fn waiting() -> (Person<Open<Client>>, Connecting, Checking) {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    let clock: fn() -> Timestamp = system_clock;
-    let host = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
+    let host = serve(MemoryStorage::new());
     let (person, _) = block_on(Person::create(host, "a passphrase")).unwrap();
     let provider = Provider::generate("https://council.example").unwrap();
     let offer = Offer {

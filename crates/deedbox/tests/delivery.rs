@@ -2,24 +2,24 @@
 
 #[path = "shared/granted.rs"]
 mod granted;
+#[path = "shared/local.rs"]
+mod local;
 #[path = "shared/meet.rs"]
 mod meet;
 
-use std::sync::Arc;
-
 use deedbox::{
-    LocalHost,
     exchange::Statement,
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
-    parts::model::{Assurance, FieldPath, Name, Timestamp},
+    host::MemoryStorage,
+    parts::model::{Assurance, FieldPath, Name},
     person::{Person, Secret, Shared},
     provider::Provider,
 };
 use granted::{granted, permit_all};
+use local::{Local, serve};
 use meet::connect;
 use pollster::block_on;
 
-type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Client = Local<MemoryStorage>;
 
 const RECORD: &[u8] = br#"{"clinic": {"diagnosis": "C50.9", "ward": "7b"}}"#;
 
@@ -28,10 +28,7 @@ fn path(text: &str) -> FieldPath {
 }
 
 fn host() -> Client {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    let clock: fn() -> Timestamp = system_clock;
-    LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example")
+    serve(MemoryStorage::new())
 }
 
 #[test]

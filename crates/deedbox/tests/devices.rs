@@ -1,13 +1,14 @@
 //! Two devices of one person write at the same time: nothing is lost, nothing leaves by rules of before, both end alike.
 
+#[path = "shared/local.rs"]
+mod local;
 #[path = "shared/meet.rs"]
 mod meet;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use deedbox::{
-    LocalHost,
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    host::{MemoryStorage, system_clock},
     parts::{
         audit::{EntryKind, Row},
         consent::{
@@ -19,20 +20,16 @@ use deedbox::{
     person::{Keepsake, NewFile, Open, Person, Secret, Sibling},
     provider::Provider,
 };
+use local::{Local, serve};
 use meet::connect;
 use pollster::block_on;
 
-type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Client = Local<MemoryStorage>;
 type Box = Person<Open<Client>>;
 
 /// A box on two devices, both of which have seen all of it.
 async fn two_devices() -> (Box, Box, Keepsake) {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    config.rate.per_second = 1_000_000;
-    config.rate.burst = 1_000_000;
-    let clock: fn() -> Timestamp = system_clock;
-    let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
+    let client = serve(MemoryStorage::new());
     let (mut one, keepsake) = Person::create(client.clone(), "a passphrase").await.unwrap();
     one.import(br#"{"me": {"name": "Maren", "phone": "117"}}"#, "myself").await.unwrap();
     let locked = Person::locate(client, keepsake.store).await.unwrap();

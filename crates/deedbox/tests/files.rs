@@ -1,5 +1,8 @@
 //! Files beside the fields: stored and read as streams, whole or not at all, gone with their field.
 
+#[path = "shared/local.rs"]
+mod local;
+
 use std::{
     collections::BTreeMap,
     io::{self, Read},
@@ -10,37 +13,23 @@ use std::{
 };
 
 use deedbox::{
-    HostClient, LocalHost, PersonError,
-    host::{Admission, Config, Host, HostError, MemoryStorage, Method, Reply, Request, SqliteStorage, system_clock},
+    HostClient, PersonError,
+    host::{HostError, MemoryStorage, Method, Reply, Request, SqliteStorage},
     parts::{
         cose::sha256,
         host::wire::PurgeBody,
-        model::{FieldPath, Timestamp},
+        model::FieldPath,
         record::{NewSlot, RecoveryPhrase, SlotType},
         store::Storage,
     },
     person::{Keepsake, NewFile, Open, Person, Secret},
 };
+use local::{Local, serve};
 use pollster::block_on;
 
 const DOCUMENT: &[u8] = br#"{"documents": {"note": "see the scan"}, "person": {"name": "Maren Holloway"}}"#;
 
-fn config() -> Config {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    config.rate.per_second = 1_000_000;
-    config.rate.burst = 1_000_000;
-    config.header_reads = 1_000_000;
-    config
-}
-
-type Clock = fn() -> Timestamp;
-type Memory = LocalHost<MemoryStorage, Clock>;
-
-fn local<S: Storage>(storage: S) -> LocalHost<S, Clock> {
-    let clock: Clock = system_clock;
-    LocalHost::new(Arc::new(Host::new(storage, clock, config())), "https://host.example")
-}
+type Memory = Local<MemoryStorage>;
 
 fn path(text: &str) -> FieldPath {
     FieldPath::parse(text).unwrap()
@@ -98,7 +87,7 @@ impl Read for Content {
 
 /// What went to a host and came from it, and the chance to change it.
 struct Way<S: Storage> {
-    honest: LocalHost<S, Clock>,
+    honest: Local<S>,
     seen: Arc<Mutex<Seen>>,
     calls: Arc<AtomicUsize>,
     /// The call from which on nothing gets through.
@@ -146,7 +135,7 @@ enum Evil {
 }
 
 impl<S: Storage> Way<S> {
-    fn to(honest: LocalHost<S, Clock>) -> Self {
+    fn to(honest: Local<S>) -> Self {
         let broken_at = Arc::new(AtomicUsize::new(usize::MAX));
         Self { honest, seen: Arc::default(), calls: Arc::default(), broken_at, heard: false, evil: Arc::default() }
     }
@@ -233,7 +222,7 @@ fn a_file_of_eight_mebibytes_is_stored_and_read_part_by_part() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let storage = SqliteStorage::open(folder.path().join("root"), folder.path().join("shares")).unwrap();
-        let way = Way::to(local(storage));
+        let way = Way::to(serve(storage));
         let (mut person, keepsake) = filled(way.clone()).await;
         let at = path("documents.scan");
         person.store_file(&scan(&at), &mut Content::of(LEN)).await.unwrap();
@@ -273,7 +262,7 @@ fn a_file_of_eight_mebibytes_is_stored_and_read_part_by_part() {
 #[test]
 fn files_of_every_odd_length_come_back() {
     block_on(async {
-        let (mut person, _) = filled(local(MemoryStorage::new())).await;
+        let (mut person, _) = filled(serve(MemoryStorage::new())).await;
         for len in [0, 1, 16_383, 16_384, 16_385, 262_144, (1 << 20) - 1, 1 << 20] {
             let at = path(&format!("new.{len}.file"));
             person.store_file(&scan(&at), &mut Content::of(len)).await.unwrap();
@@ -285,7 +274,7 @@ fn files_of_every_odd_length_come_back() {
 #[test]
 fn an_upload_that_breaks_leaves_nothing_to_be_seen() {
     block_on(async {
-        let way = Way::to(local(MemoryStorage::new()));
+        let way = Way::to(serve(MemoryStorage::new()));
         let (mut person, keepsake) = filled(way.clone()).await;
         let at = path("documents.scan");
         let (values, log) = (person.values().unwrap(), person.log().len());
@@ -310,7 +299,7 @@ fn storing_that_breaks_at_any_call_leaves_the_new_file_or_the_former() {
         for heard in [false, true] {
             let mut at_call = 0;
             loop {
-                let honest: Memory = local(MemoryStorage::new());
+                let honest: Memory = serve(MemoryStorage::new());
                 let (mut person, keepsake) = filled(honest.clone()).await;
                 let at = path("documents.scan");
                 person.store_file(&scan(&at), &mut Content::of(7)).await.unwrap();
@@ -337,7 +326,7 @@ fn storing_that_breaks_at_any_call_leaves_the_new_file_or_the_former() {
 #[test]
 fn another_blob_in_the_place_of_the_stored_one_is_noticed() {
     block_on(async {
-        let way = Way::to(local(MemoryStorage::new()));
+        let way = Way::to(serve(MemoryStorage::new()));
         let (mut person, _) = filled(way.clone()).await;
         let at = path("documents.scan");
         person.store_file(&scan(&path("other.scan")), &mut Content::of(2_200_000)).await.unwrap();
@@ -376,7 +365,7 @@ fn a_file_goes_with_its_field_and_out_of_the_hosts_files() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
         let storage = SqliteStorage::open(folder.path().join("root"), folder.path().join("shares")).unwrap();
-        let way = Way::to(local(storage));
+        let way = Way::to(serve(storage));
         let (mut person, keepsake) = filled(way.clone()).await;
         let at = path("documents.scan");
         person.store_file(&scan(&at), &mut Content::of(300_000)).await.unwrap();
@@ -412,7 +401,7 @@ fn an_erasure_that_breaks_forgets_no_blob() {
     block_on(async {
         let mut at_call = 0;
         loop {
-            let honest: Memory = local(MemoryStorage::new());
+            let honest: Memory = serve(MemoryStorage::new());
             let (mut person, keepsake) = filled(honest.clone()).await;
             let at = path("documents.scan");
             person.store_file(&scan(&at), &mut Content::of(100_000)).await.unwrap();
@@ -448,7 +437,7 @@ fn an_erasure_that_breaks_forgets_no_blob() {
 #[test]
 fn a_file_outlasts_new_keys() {
     block_on(async {
-        let honest: Memory = local(MemoryStorage::new());
+        let honest: Memory = serve(MemoryStorage::new());
         let (mut person, keepsake) = filled(honest.clone()).await;
         let at = path("documents.scan");
         person.store_file(&scan(&at), &mut Content::of(1_200_000)).await.unwrap();
@@ -468,7 +457,7 @@ fn a_file_outlasts_new_keys() {
 fn a_box_moves_with_its_files() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let way = Way::to(local(MemoryStorage::new()));
+        let way = Way::to(serve(MemoryStorage::new()));
         let (mut person, keepsake) = filled(way.clone()).await;
         let sizes = [("documents.scan", 5_000_000), ("documents.note", 0), ("new.photo", 1 << 20)];
         for (at, len) in sizes {
@@ -479,7 +468,7 @@ fn a_box_moves_with_its_files() {
         assert_eq!((exported.bytes, exported.lost.len()), (std::fs::metadata(&at).unwrap().len(), 0));
 
         let phrase = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
-        let elsewhere = Way::to(local(MemoryStorage::new()));
+        let elsewhere = Way::to(serve(MemoryStorage::new()));
         let mut bundle = std::fs::File::open(&at).unwrap();
         let moved = Person::import_bundle(elsewhere.clone(), &mut bundle, &phrase).await.unwrap();
         assert_eq!(moved.values().unwrap(), person.values().unwrap());
@@ -494,14 +483,14 @@ fn a_box_moves_with_its_files() {
 
         // Another person's secret, a byte that was altered, a file that is cut short: nothing reaches the host.
         let bytes = std::fs::read(&at).unwrap();
-        let untouched = Way::to(local(MemoryStorage::new()));
+        let untouched = Way::to(serve(MemoryStorage::new()));
         let mut altered = bytes.clone();
         altered[3_000_000] ^= 1;
         for (bytes, code) in [(&altered[..], "Bundle.Rejected"), (&bytes[..4_000_000], "Bundle.Malformed")] {
             let refused = Person::import_bundle(untouched.clone(), &mut io::Cursor::new(bytes), &phrase).await;
             assert_eq!(refused.unwrap_err().code(), code);
         }
-        let (_, other) = filled(local(MemoryStorage::new())).await;
+        let (_, other) = filled(serve(MemoryStorage::new())).await;
         let secret = Secret::RecoveryPhrase(&other.recovery_phrase);
         let refused = Person::import_bundle(untouched.clone(), &mut io::Cursor::new(&bytes), &secret).await;
         assert_eq!(refused.unwrap_err().code(), "Unlock.Rejected");
@@ -523,7 +512,7 @@ fn a_box_moves_with_its_files() {
 #[test]
 fn a_move_that_breaks_at_any_call_is_gone_on_with() {
     block_on(async {
-        let (mut person, keepsake) = filled(local(MemoryStorage::new())).await;
+        let (mut person, keepsake) = filled(serve(MemoryStorage::new())).await;
         let at = path("documents.scan");
         person.store_file(&scan(&at), &mut Content::of(1_200_000)).await.unwrap();
         let mut bundle = Vec::new();
@@ -532,7 +521,7 @@ fn a_move_that_breaks_at_any_call_is_gone_on_with() {
         for heard in [false, true] {
             let mut at_call = 0;
             loop {
-                let honest: Memory = local(MemoryStorage::new());
+                let honest: Memory = serve(MemoryStorage::new());
                 let way = Way { heard, ..Way::to(honest.clone()) };
                 way.broken_at.store(at_call, Ordering::Relaxed);
                 let moved = Person::import_bundle(way.clone(), &mut io::Cursor::new(&bundle), &phrase).await;

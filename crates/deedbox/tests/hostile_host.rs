@@ -1,5 +1,8 @@
 //! A host that lies: whatever it alters, the box opens to what its owner signed, or not at all.
 
+#[path = "shared/local.rs"]
+mod local;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,35 +13,26 @@ use std::{
 };
 
 use deedbox::{
-    HostClient, LocalHost, PersonError,
-    host::{Admission, Config, Host, HostError, MemoryStorage, Reply, Request, SqliteStorage, system_clock},
+    HostClient, PersonError,
+    host::{HostError, MemoryStorage, Reply, Request, SqliteStorage},
     parts::{
-        model::{StoreId, Timestamp},
+        model::StoreId,
         record::{HeadError, UnlockError},
     },
     person::{Keepsake, Open, Person, Pins, Secret},
 };
 use deedbox_testkit::rng::SeededRng;
+use local::{Local, serve};
 use pollster::block_on;
 use rand_core::Rng as _;
 
 const DOCUMENT: &[u8] =
     br#"{"person": {"name": "Maren Holloway", "born": "1971-03-09"}, "health": {"diagnosis": "C50.9"}}"#;
 
-fn config() -> Config {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    config.rate.per_second = 1_000_000;
-    config.rate.burst = 1_000_000;
-    config.header_reads = 1_000_000;
-    config
-}
-
-type Honest = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Honest = Local<MemoryStorage>;
 
 fn honest() -> Honest {
-    let clock: fn() -> Timestamp = system_clock;
-    LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config())), "https://host.example")
+    serve(MemoryStorage::new())
 }
 
 fn filled<H: HostClient>(client: H) -> (Person<Open<H>>, Keepsake) {
@@ -187,12 +181,11 @@ fn random_damage_to_the_files_never_yields_a_wrong_value() {
             bytes[at] ^= u8::try_from(rng.next_u64() % 255).unwrap() + 1;
         }
         fs::write(file, bytes).unwrap();
-        let clock: fn() -> Timestamp = system_clock;
         let Ok(storage) = SqliteStorage::open(work.join("data"), work.join("shares")) else {
             noticed += 1;
             continue;
         };
-        let client = LocalHost::new(Arc::new(Host::new(storage, clock, config())), "https://host.example");
+        let client = serve(storage);
         match open(client, &keepsake, None).and_then(|person| person.values()) {
             Ok(read) => assert_eq!(read, values),
             Err(_) => noticed += 1,
@@ -201,12 +194,11 @@ fn random_damage_to_the_files_never_yields_a_wrong_value() {
     assert!(noticed > 5, "the damage did not reach anything: {noticed}");
 }
 
-type Sqlite = LocalHost<SqliteStorage, fn() -> Timestamp>;
+type Sqlite = Local<SqliteStorage>;
 
 fn sqlite(data: &Path, shares: &Path) -> Sqlite {
-    let clock: fn() -> Timestamp = system_clock;
     let storage = SqliteStorage::open(data, shares).unwrap();
-    LocalHost::new(Arc::new(Host::new(storage, clock, config())), "https://host.example")
+    serve(storage)
 }
 
 fn copy(from: &Path, to: &Path) {

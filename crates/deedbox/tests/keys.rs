@@ -1,5 +1,8 @@
 //! Keys that change: erasure, a new root, a new passphrase, a second device; and all of it interrupted at every call.
 
+#[path = "shared/local.rs"]
+mod local;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -9,11 +12,11 @@ use std::{
 };
 
 use deedbox::{
-    HostClient, LocalHost, PersonError,
-    host::{Admission, Config, Host, HostError, MemoryStorage, Reply, Request, SqliteStorage, system_clock},
+    HostClient, PersonError,
+    host::{HostError, MemoryStorage, Reply, Request, SqliteStorage},
     parts::{
         cose::RecipientSecret,
-        model::{DatasetId, FieldPath, ObjectId, Timestamp},
+        model::{DatasetId, FieldPath, ObjectId},
         record::{
             Bundle, ChangedObject, ErasureLevel, ErasureReceipt, Header, NewSlot, RecoveryPhrase, Root, SlotType,
             Unlock, peek,
@@ -22,26 +25,16 @@ use deedbox::{
     person::{Keepsake, Open, Person, Pins, Secret},
 };
 use deedbox_testkit::rng::SeededRng;
+use local::{Local, serve};
 use pollster::block_on;
 
 const DOCUMENT: &[u8] =
     br#"{"person": {"name": "Maren Holloway", "born": "1971-03-09"}, "health": {"diagnosis": "C50.9", "ward": "7b"}}"#;
 
-fn config() -> Config {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    config.rate.per_second = 1_000_000;
-    config.rate.burst = 1_000_000;
-    config.header_reads = 1_000_000;
-    config
-}
-
-type Clock = fn() -> Timestamp;
-type Honest = LocalHost<MemoryStorage, Clock>;
+type Honest = Local<MemoryStorage>;
 
 fn honest() -> Honest {
-    let clock: Clock = system_clock;
-    LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config())), "https://host.example")
+    serve(MemoryStorage::new())
 }
 
 /// The way to a host, which breaks at one call and stays broken: before the host heard of it, or before its answer came.
@@ -92,6 +85,26 @@ async fn reopened<H: HostClient>(client: H, keepsake: &Keepsake) -> Result<Perso
     locked.unlock(&Secret::RecoveryPhrase(&keepsake.recovery_phrase), None).await
 }
 
+/// Tells `story` of a box whose host breaks at the first call, then of one whose host breaks at the second, and so on, until
+/// all was done before it broke; that takes `least` calls.
+fn wherever_it_breaks(least: usize, story: impl AsyncFn(Honest, Keepsake, Person<Open<Broken>>, usize) -> bool) {
+    block_on(async {
+        for heard in [false, true] {
+            let mut at = 0;
+            loop {
+                let honest = honest();
+                let (_, keepsake) = filled(honest.clone()).await;
+                let broken = Broken::after_opening(&honest, &keepsake, at, heard).await;
+                if story(honest, keepsake, broken, at).await {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at >= least, "{at}");
+        }
+    });
+}
+
 fn paths<H: HostClient>(person: &Person<Open<H>>) -> BTreeSet<String> {
     person.values().unwrap().iter().map(|value| value.path.as_str().to_owned()).collect()
 }
@@ -123,9 +136,8 @@ fn files(folder: &std::path::Path) -> Vec<Vec<u8>> {
 fn an_erased_field_is_in_no_file_of_the_host_and_its_keys_are_gone() {
     block_on(async {
         let folder = tempfile::tempdir().unwrap();
-        let clock: Clock = system_clock;
         let storage = SqliteStorage::open(folder.path().join("root"), folder.path().join("shares")).unwrap();
-        let client = LocalHost::new(Arc::new(Host::new(storage, clock, config())), "https://host.example");
+        let client = serve(storage);
         let (mut person, keepsake) = filled(client.clone()).await;
         // What an archive of the host holds: the bundle has the objects as the host has them.
         let mut archive = Vec::new();
@@ -170,28 +182,16 @@ fn level_one_deletes_and_claims_no_more_than_that() {
 /// Wherever it breaks, the box opens with everything in it or with the field gone, and asking again ends it.
 #[test]
 fn an_erasure_that_breaks_anywhere_leaves_a_box_that_opens() {
-    block_on(async {
-        for heard in [false, true] {
-            let mut at = 0;
-            loop {
-                let honest = honest();
-                let (_, keepsake) = filled(honest.clone()).await;
-                let mut broken = Broken::after_opening(&honest, &keepsake, at, heard).await;
-                let done = broken.erase(&[path("health.diagnosis")]).await.is_ok();
-                let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
-                let found = paths(&person);
-                assert!(found == set(&ALL) || found == set(&LEFT), "{at}");
-                if found == set(&ALL) {
-                    person.erase(&[path("health.diagnosis")]).await.unwrap();
-                }
-                assert_eq!(paths(&reopened(honest, &keepsake).await.unwrap()), set(&LEFT), "{at}");
-                if done {
-                    break;
-                }
-                at += 1;
-            }
-            assert!(at >= 5, "{at}");
+    wherever_it_breaks(5, async |honest, keepsake, mut broken, at| {
+        let done = broken.erase(&[path("health.diagnosis")]).await.is_ok();
+        let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
+        let found = paths(&person);
+        assert!(found == set(&ALL) || found == set(&LEFT), "{at}");
+        if found == set(&ALL) {
+            person.erase(&[path("health.diagnosis")]).await.unwrap();
         }
+        assert_eq!(paths(&reopened(honest, &keepsake).await.unwrap()), set(&LEFT), "{at}");
+        done
     });
 }
 
@@ -226,30 +226,18 @@ fn a_new_root_shuts_out_whoever_has_the_former_one() {
 
 #[test]
 fn a_new_root_that_breaks_anywhere_leaves_a_box_that_opens() {
-    block_on(async {
-        for heard in [false, true] {
-            let mut at = 0;
-            loop {
-                let honest = honest();
-                let (_, keepsake) = filled(honest.clone()).await;
-                let mut broken = Broken::after_opening(&honest, &keepsake, at, heard).await;
-                // The words stay, so that the same secret opens whichever root is in force.
-                let phrase = RecoveryPhrase::parse(&keepsake.recovery_phrase).unwrap();
-                let slot = |kind| move |slot: &&deedbox::parts::record::Slot| slot.slot_type() == kind;
-                let slot = *broken.slots().iter().find(slot(SlotType::Phrase)).unwrap().id();
-                let done = broken.rotate_root(&[], &[(slot, NewSlot::Phrase(&phrase))]).await.is_ok();
-                let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
-                assert_eq!(paths(&person), set(&ALL), "{at}");
-                person.import(br#"{"person": {"name": "M"}}"#, "myself").await.unwrap();
-                person.rotate_root(&[], &[(slot, NewSlot::Phrase(&phrase))]).await.unwrap();
-                assert_eq!(paths(&reopened(honest, &keepsake).await.unwrap()), set(&ALL), "{at}");
-                if done {
-                    break;
-                }
-                at += 1;
-            }
-            assert!(at >= 6, "{at}");
-        }
+    wherever_it_breaks(6, async |honest, keepsake, mut broken, at| {
+        // The words stay, so that the same secret opens whichever root is in force.
+        let phrase = RecoveryPhrase::parse(&keepsake.recovery_phrase).unwrap();
+        let slot = |kind| move |slot: &&deedbox::parts::record::Slot| slot.slot_type() == kind;
+        let slot = *broken.slots().iter().find(slot(SlotType::Phrase)).unwrap().id();
+        let done = broken.rotate_root(&[], &[(slot, NewSlot::Phrase(&phrase))]).await.is_ok();
+        let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
+        assert_eq!(paths(&person), set(&ALL), "{at}");
+        person.import(br#"{"person": {"name": "M"}}"#, "myself").await.unwrap();
+        person.rotate_root(&[], &[(slot, NewSlot::Phrase(&phrase))]).await.unwrap();
+        assert_eq!(paths(&reopened(honest, &keepsake).await.unwrap()), set(&ALL), "{at}");
+        done
     });
 }
 
@@ -417,32 +405,20 @@ fn a_box_is_sealed_anew_to_the_last_object() {
 
 #[test]
 fn sealing_anew_that_breaks_anywhere_is_finished_by_calling_again() {
-    block_on(async {
-        for heard in [false, true] {
-            let mut at = 0;
-            loop {
-                let honest = honest();
-                let (_, keepsake) = filled(honest.clone()).await;
-                let mut broken = Broken::after_opening(&honest, &keepsake, at, heard).await;
-                let before = sealed(&reopened(honest.clone(), &keepsake).await.unwrap(), &keepsake).await;
-                let done = broken.reseal_all().await.is_ok();
-                let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
-                assert_eq!(paths(&person), set(&ALL), "{at}");
-                person.import(br#"{"person": {"name": "M"}}"#, "myself").await.unwrap();
-                if !done {
-                    person.reseal_all().await.unwrap();
-                }
-                let again = reopened(honest, &keepsake).await.unwrap();
-                assert_eq!(paths(&again), set(&ALL), "{at}");
-                let after = sealed(&again, &keepsake).await;
-                assert!(before.iter().all(|(place, (epoch, _))| after[place].0 > *epoch), "{at}");
-                if done {
-                    break;
-                }
-                at += 1;
-            }
-            assert!(at >= 3, "{at}");
+    wherever_it_breaks(3, async |honest, keepsake, mut broken, at| {
+        let before = sealed(&reopened(honest.clone(), &keepsake).await.unwrap(), &keepsake).await;
+        let done = broken.reseal_all().await.is_ok();
+        let mut person = reopened(honest.clone(), &keepsake).await.unwrap();
+        assert_eq!(paths(&person), set(&ALL), "{at}");
+        person.import(br#"{"person": {"name": "M"}}"#, "myself").await.unwrap();
+        if !done {
+            person.reseal_all().await.unwrap();
         }
+        let again = reopened(honest, &keepsake).await.unwrap();
+        assert_eq!(paths(&again), set(&ALL), "{at}");
+        let after = sealed(&again, &keepsake).await;
+        assert!(before.iter().all(|(place, (epoch, _))| after[place].0 > *epoch), "{at}");
+        done
     });
 }
 

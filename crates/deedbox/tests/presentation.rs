@@ -1,13 +1,13 @@
 //! Claims of a credential leave if the rules permit each of them, for the verifier's purpose; else nothing does. The log has both.
 
+#[path = "shared/local.rs"]
+mod local;
 #[path = "shared/meet.rs"]
 mod meet;
 
-use std::sync::Arc;
-
 use deedbox::{
-    LocalHost, PersonError,
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    PersonError,
+    host::{MemoryStorage, system_clock},
     parts::{
         audit::{Entry, EntryKind, Row},
         consent::{
@@ -25,10 +25,11 @@ use deedbox::{
     person::{Channel, Open, Person, category_of_credential, claim_field},
     provider::{Provider, Session},
 };
+use local::{Local, serve};
 use meet::connect;
 use pollster::block_on;
 
-type Box = Person<Open<LocalHost<MemoryStorage, fn() -> Timestamp>>>;
+type Box = Person<Open<Local<MemoryStorage>>>;
 
 const IDENTITY: Vct = Vct::text("https://registry.example/credentials/identity");
 
@@ -83,10 +84,7 @@ struct Story {
 
 impl Story {
     async fn begin(claims: ClaimSetBuilder) -> Self {
-        let mut config = Config::default();
-        config.admission = Admission::Open;
-        let clock: fn() -> Timestamp = system_clock;
-        let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
+        let client = serve(MemoryStorage::new());
         let (mut person, _) = Person::create(client, "a passphrase").await.unwrap();
         let registry = Provider::generate("https://registry.example").unwrap();
         let (mut at_registry, mut registry_side) = connect(&mut person, &registry, "registry").await;

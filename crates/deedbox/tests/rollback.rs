@@ -1,6 +1,8 @@
 //! A host that comes back with an older state after it restored a back-up: who is ahead notices, and either brings the newer
 //! state back or accepts, by name, what is lost.
 
+#[path = "shared/local.rs"]
+mod local;
 #[path = "shared/restorable.rs"]
 mod restorable;
 

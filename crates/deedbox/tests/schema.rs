@@ -1,26 +1,26 @@
 //! What an older version of a schema wrote, read today; and the bytes it wrote, left as they are.
 
+#[path = "shared/local.rs"]
+mod local;
+
 use std::sync::Arc;
 
 use deedbox::{
-    LocalHost,
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    host::MemoryStorage,
     parts::{
         cbor::{ItemBuf, Limits, Writer},
-        model::{FieldPath, Timestamp},
+        model::FieldPath,
         record::{Bundle, Migrations, RecoveryPhrase, Unlock},
     },
     person::{Keepsake, Open, Person, Secret},
 };
+use local::{Local, serve};
 use pollster::block_on;
 
-type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Client = Local<MemoryStorage>;
 
 fn host() -> Client {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    let clock: fn() -> Timestamp = system_clock;
-    LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example")
+    serve(MemoryStorage::new())
 }
 
 /// Version 1 held a text, version 2 holds a list of texts.

@@ -1,14 +1,13 @@
 //! What the rules take away is taken back at the host, whoever made the rule; and what may be asked once is answered once.
 
+#[path = "shared/local.rs"]
+mod local;
 #[path = "shared/meet.rs"]
 mod meet;
 
-use std::sync::Arc;
-
 use deedbox::{
-    LocalHost,
     exchange::{Answer, Handover},
-    host::{Admission, Config, Host, MemoryStorage, system_clock},
+    host::{MemoryStorage, system_clock},
     parts::{
         audit::{Checkpoint, EntryKind, Log, Row},
         consent::{
@@ -23,13 +22,14 @@ use deedbox::{
     provider::{Provider, Session},
     reader::{ReadError, Reader},
 };
+use local::{Local, serve};
 use meet::connect;
 use pollster::block_on;
 
 const DOCUMENT: &[u8] =
     br#"{"person": {"name": "Maren Holloway", "born": "1971-03-09"}, "health": {"diagnosis": "C50.9", "ward": "7b"}}"#;
 
-type Client = LocalHost<MemoryStorage, fn() -> Timestamp>;
+type Client = Local<MemoryStorage>;
 type Box = Person<Open<Client>>;
 
 fn name(text: &str) -> Name {
@@ -46,12 +46,7 @@ fn later() -> Timestamp {
 
 /// A box with two datasets, whose rules know two parties and two purposes.
 async fn filled() -> (Box, Keepsake, Client) {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    config.rate.per_second = 1_000_000;
-    config.rate.burst = 1_000_000;
-    let clock: fn() -> Timestamp = system_clock;
-    let client = LocalHost::new(Arc::new(Host::new(MemoryStorage::new(), clock, config)), "https://host.example");
+    let client = serve(MemoryStorage::new());
     let (mut person, keepsake) = Person::create(client.clone(), "a passphrase").await.unwrap();
     person.import(DOCUMENT, "myself").await.unwrap();
     person.adopt(words(), |_| Sensitivity::ORDINARY).await.unwrap();

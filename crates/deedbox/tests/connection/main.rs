@@ -8,6 +8,8 @@ mod hostile;
 #[cfg(all(feature = "http", feature = "http-client"))]
 mod http;
 mod life;
+#[path = "../shared/local.rs"]
+mod local;
 #[path = "../shared/restorable.rs"]
 #[expect(dead_code, reason = "what other tests need of it")]
 mod restorable;

@@ -7,20 +7,20 @@ use std::{
 };
 
 use deedbox::{
-    EventSource, HostClient, LocalHost,
-    host::{Admission, Config, Host, HostError, Reply, Request, SqliteStorage, system_clock},
-    parts::model::{Seq, Timestamp},
+    EventSource, HostClient,
+    host::{HostError, Reply, Request, SqliteStorage},
+    parts::model::Seq,
 };
 use tempfile::TempDir;
 
-type Local = LocalHost<SqliteStorage, fn() -> Timestamp>;
+use crate::local::Local;
 
 #[derive(Clone)]
 pub(crate) struct Restorable(Arc<House>);
 
 struct House {
     folder: TempDir,
-    local: RwLock<Option<Local>>,
+    local: RwLock<Option<Local<SqliteStorage>>>,
 }
 
 /// The stores and the shares of one time.
@@ -68,7 +68,7 @@ impl Restorable {
         *local = Some(serve(self.0.folder.path()));
     }
 
-    fn local(&self) -> Local {
+    fn local(&self) -> Local<SqliteStorage> {
         self.0.local.read().unwrap().clone().unwrap()
     }
 }
@@ -87,15 +87,9 @@ impl HostClient for Restorable {
     }
 }
 
-fn serve(folder: &Path) -> Local {
-    let mut config = Config::default();
-    config.admission = Admission::Open;
-    config.rate.per_second = 1_000_000;
-    config.rate.burst = 1_000_000;
-    config.header_reads = 1_000_000;
+fn serve(folder: &Path) -> Local<SqliteStorage> {
     let storage = SqliteStorage::open(folder.join("stores"), folder.join("shares")).unwrap();
-    let clock: fn() -> Timestamp = system_clock;
-    LocalHost::new(Arc::new(Host::new(storage, clock, config)), "https://host.example")
+    crate::local::serve(storage)
 }
 
 fn copy(from: &Path, to: &Path) {
