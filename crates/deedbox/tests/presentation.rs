@@ -11,7 +11,7 @@ use deedbox::{
     parts::{
         audit::{Entry, EntryKind, Row},
         consent::{
-            Action, Ask, Basis, Ground, PartyKind, Permission, Prohibition, Rank, Reason, Regime, Selector,
+            Action, Ask, Basis, Change, Ground, PartyKind, Permission, Prohibition, Rank, Reason, Regime, Selector,
             Sensitivity, To, Vocabulary, VocabularyBuilder,
         },
         cose::sha256,
@@ -22,7 +22,7 @@ use deedbox::{
         interop::replay::{Replayed, replay},
         model::{Digest, Name, Timestamp},
     },
-    person::{Channel, Open, Person, category_of_credential, claim_field},
+    person::{Channel, Keepsake, Open, Person, Secret, category_of_credential, claim_field},
     provider::{Provider, Session},
 };
 use local::{Local, serve};
@@ -80,12 +80,14 @@ struct Story {
     shop: Session,
     credential: String,
     trust: TrustStore,
+    keepsake: Keepsake,
+    host: Local<MemoryStorage>,
 }
 
 impl Story {
     async fn begin(claims: ClaimSetBuilder) -> Self {
         let client = serve(MemoryStorage::new());
-        let (mut person, _) = Person::create(client, "a passphrase").await.unwrap();
+        let (mut person, keepsake) = Person::create(client.clone(), "a passphrase").await.unwrap();
         let registry = Provider::generate("https://registry.example").unwrap();
         let (mut at_registry, mut registry_side) = connect(&mut person, &registry, "registry").await;
         let mut trust = TrustStore::new();
@@ -96,7 +98,7 @@ impl Story {
         let credential = person.receive_credential(&mut at_registry, &issued, &trust).await.unwrap();
         let shop = Provider::generate("https://shop.example").unwrap();
         let (channel, shop) = connect(&mut person, &shop, "shop").await;
-        Self { person, channel, shop, credential, trust }
+        Self { person, channel, shop, credential, trust, keepsake, host: client }
     }
 
     async fn adopted(claims: ClaimSetBuilder) -> Self {
@@ -271,6 +273,26 @@ fn what_may_be_shown_once_is_shown_once() {
         // Another device reads it from the log.
         story.person = story.person.refresh().await.unwrap();
         assert_eq!(story.refused(&age, &sale()).await, used_up);
+    });
+}
+
+#[test]
+fn what_another_device_withdrew_is_not_shown_by_one_that_does_not_know() {
+    block_on(async {
+        let mut story = Story::adopted(claims()).await;
+        story.person.apply(permission("age", &["age_over_18"])).await.unwrap();
+        let device = Person::locate(story.host.clone(), story.keepsake.store).await.unwrap();
+        let secret = Secret::RecoveryPhrase(&story.keepsake.recovery_phrase);
+        let mut device = device.unlock(&secret, None).await.unwrap();
+        device.apply(Change::Withdraw(name("age"))).await.unwrap();
+        let nonce = Nonce::try_new(story.channel.binding()).unwrap();
+        let audience = Audience::parse("https://shop.example").unwrap();
+        let Story { person, channel, credential, .. } = &mut story;
+        let shown =
+            person.present(channel, credential, &[claim_path!["age_over_18"]], &sale(), &audience, &nonce).await;
+        let Err(PersonError::Refused(refused)) = shown else { panic!("{shown:?}") };
+        assert_eq!(refused.decision.withheld()[&field("age_over_18")], Reason::Withdrawn);
+        assert_eq!(story.last(1)[0].seq, refused.entry);
     });
 }
 

@@ -112,27 +112,33 @@ impl<H: HostClient> Person<Open<H>> {
         let presentation = held.present(&selection, audience, nonce, &key, now)?;
         let mut ask = ask.clone();
         (ask.fields, ask.recipient) = (Some(AskedFields::These(fields.clone())), None);
-        let (facts, decision) = open.decide(channel, &ask, &[], now);
         let observed = record.provenance().map_or(Timestamp::from_secs(0), Provenance::observed);
-        let is_whole = match &decision {
-            Decision::Permit(permit) => fields.iter().all(|field| permit.admits(field, observed)),
-            Decision::Denial(_) => false,
+        // Where another device has withdrawn a permission meanwhile, say, it is decided anew.
+        let make = |open: &Open<H>| {
+            open.permits(channel)?;
+            let (facts, decision) = open.decide(channel, &ask, &[], now);
+            let is_whole = match &decision {
+                Decision::Permit(permit) => fields.iter().all(|field| permit.admits(field, observed)),
+                Decision::Denial(_) => false,
+            };
+            let mut change = open.change();
+            change.log(open.decided(&ask, &facts, &decision, is_whole));
+            let number = change.log.len().saturating_sub(1);
+            if is_whole {
+                let party = Some(channel.party.as_str());
+                let mut entry = Entry::new(now, EntryKind::Disclosure, party, open.policy_digest());
+                entry.receipt = Some(Digest::from_bytes(sha256(&presentation)));
+                entry.released = vec![credential.to_owned()];
+                change.log(entry);
+            }
+            Ok((change, (decision, is_whole, number)))
         };
-        let mut change = open.change();
-        change.log(open.decided(&ask, &facts, &decision, is_whole));
-        let number = change.log.len().saturating_sub(1);
-        if is_whole {
-            let mut entry = Entry::new(now, EntryKind::Disclosure, Some(channel.party.as_str()), open.policy_digest());
-            entry.receipt = Some(Digest::from_bytes(sha256(&presentation)));
-            entry.released = vec![credential.to_owned()];
-            change.log(entry);
-        }
-        open.commit(change, now).await?;
+        let (decision, is_whole, entry) = open.write_with(now, make).await?;
         if !is_whole {
-            return Err(Box::new(Refused { decision, entry: number }).into());
+            return Err(Box::new(Refused { decision, entry }).into());
         }
         let reply = channel.send(PRESENTATION, &presentation)?;
-        Ok(Answered { decision, reply, entry: number })
+        Ok(Answered { decision, reply, entry })
     }
 }
 
