@@ -283,6 +283,10 @@ impl Kept {
 
 /// The same operations of ours in two databases by turns: commit, get, any header.
 fn versus(many: &mut Kept, few: &mut Kept, rounds: usize) -> Outcome<[Turns; 3]> {
+    // a server that has seen both short and long reads plans them once, and not each time: both have
+    for kept in [&*many, &*few] {
+        (0..20).try_for_each(|round| kept.get(round, if round % 2 == 0 { 1 } else { 100 }))?;
+    }
     let commits = Turns::take(rounds, |round| many.commit(round), |round| few.commit(round))?;
     let gets = Turns::take(rounds, |round| many.get(round, 1), |round| few.get(round, 1))?;
     let headers = Turns::take(rounds, |round| many.header(round), |round| few.header(round))?;
