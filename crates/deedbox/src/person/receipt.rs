@@ -1,5 +1,5 @@
-//! Receipts that both sides sign: of a rule that was given, refused or withdrawn, with what must be erased for it; of a disclosure. And what the other side says to justify
-//! one.
+//! Receipts that both sides sign: of a rule that was given, refused or withdrawn, with what must be erased for it; of a
+//! disclosure. And what the other side says to justify one.
 
 use deedbox_audit::{Entry, EntryKind, Row, SignedReceipt, sign_receipt};
 use deedbox_cbor::Writer;
