@@ -6,6 +6,8 @@
 #[cfg(feature = "std")]
 pub(crate) mod read;
 #[cfg(feature = "std")]
+mod worker;
+#[cfg(feature = "std")]
 pub(crate) mod write;
 
 use alloc::{string::String, vec, vec::Vec};
@@ -60,11 +62,11 @@ pub fn seal_blob(
     let length = u64::try_from(content.len()).map_err(|_| BlobError::Limit)?;
     let body = padded(length)?;
     let mut object = zeros(object_len(body).ok_or(BlobError::Limit)?)?;
-    let (new, head) = NewBlob::draw(store, dataset, rng)?;
+    let (new, chunks, head) = NewBlob::draw(store, dataset, rng)?;
     let (start, sealed) = object.split_first_chunk_mut::<HEAD>().ok_or(BlobError::Limit)?;
     *start = head;
     let mut hash = Sha256::new();
-    seal_chunks(&new.chunks, 0, content, sealed, || hash.update(content)).ok_or(BlobError::Limit)?;
+    seal_chunks(&chunks, content, sealed, || hash.update(content)).ok_or(BlobError::Limit)?;
     Ok((object, new.into_reference(length, hash.finish(), media)))
 }
 
@@ -108,13 +110,16 @@ pub fn open_blob(
 struct NewBlob {
     blob: BlobId,
     key: ObjectKey,
-    chunks: Chunks,
 }
 
 impl NewBlob {
     /// Draws id, key and salt, and gives the object's head. The key is used for this one object, so its salt needs no
     /// hedging.
-    fn draw(store: &StoreName, dataset: &DatasetId, rng: &mut impl CryptoRng) -> Result<(Self, [u8; HEAD]), BlobError> {
+    fn draw(
+        store: &StoreName,
+        dataset: &DatasetId,
+        rng: &mut impl CryptoRng,
+    ) -> Result<(Self, Chunks, [u8; HEAD]), BlobError> {
         let (blob, key) = (BlobId::generate(rng), ObjectKey::of(SecretBytes::generate(rng), 0));
         let mut salt = [0; 24];
         rng.fill_bytes(&mut salt);
@@ -124,7 +129,7 @@ impl NewBlob {
         let mut head = [0; HEAD];
         let parts = prefix.iter().chain(&salt).chain(chunks.commitment());
         head.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
-        Ok((Self { blob, key, chunks }, head))
+        Ok((Self { blob, key }, chunks, head))
     }
 
     fn into_reference(self, length: u64, sha256: [u8; 32], media: Option<String>) -> BlobRef {
@@ -169,11 +174,11 @@ fn open_chunk<'a>(chunks: &Chunks, index: usize, text: &'a mut [u8], sealed: &[u
 
 /// Seals the body content ‖ zeros as the chunks from number `first` on, which `sealed` has room for, and does something else
 /// with the content meanwhile.
-fn seal_chunks(chunks: &Chunks, first: u64, content: &[u8], sealed: &mut [u8], meanwhile: impl FnOnce()) -> Option<()> {
+fn seal_chunks(chunks: &Chunks, content: &[u8], sealed: &mut [u8], meanwhile: impl FnOnce()) -> Option<()> {
     let seal_one = |(n, sealed): (usize, &mut [u8])| {
         let (text, tag) = sealed.split_last_chunk_mut::<TAG>()?;
         let piece = content.get(n.checked_mul(CHUNK)?..).unwrap_or_default();
-        let index = first.checked_add(n as u64)?;
+        let index = n as u64;
         *tag = match piece.get(..text.len()) {
             Some(piece) => chunks.seal_to(index, piece, text)?,
             // The last of the content, and padding.

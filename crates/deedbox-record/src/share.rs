@@ -71,6 +71,12 @@ pub(crate) fn map<T: Sync, D: Send>(items: &[T], work: impl Fn(&T) -> D + Sync) 
 
 /// So many items that taking them costs little beside the work on them, which is some microseconds each.
 const BATCH: usize = 32;
+/// Whether there is a core beside this one.
+#[cfg(feature = "std")]
+pub(crate) fn has_helpers() -> bool {
+    *HELPERS > 0
+}
+
 /// How many cores there are beside this one.
 #[cfg(feature = "std")]
 static HELPERS: LazyLock<usize> = LazyLock::new(|| {

@@ -6,7 +6,10 @@ use deedbox_crypto::hash::Sha256;
 use deedbox_model::{BlobId, DatasetId, StoreName};
 use rand_core::CryptoRng;
 
-use super::{NewBlob, checked_media, padded, seal_chunks};
+use super::{
+    NewBlob, checked_media, padded,
+    worker::{Batch, Sealing},
+};
 use crate::{
     BlobError, BlobRef,
     chunk::{CHUNK, SEALED_CHUNK, TAG},
@@ -14,8 +17,10 @@ use crate::{
     wipe::Wiped,
 };
 
-/// Seals what is written to it as one blob and passes it on, in constant memory: two buffers of 256 KiB. Full buffers are
-/// shared among cores as [`seal_blob`](crate::seal_blob) does it.
+/// Seals what is written to it as one blob and passes it on, in constant memory: five buffers of 64 KiB. After the first
+/// 16 KiB a thread on another core, if there is one, seals while more is written and hashed; it ends with this. So what was
+/// written, and an error of the writer below, may come out some buffers later, and with [`Write::flush`] or
+/// [`BlobSealer::finish`] at the latest.
 ///
 /// Only [`BlobSealer::finish`] gives the reference, so what was not finished can be opened by nobody. After an error it takes
 /// nothing more and does not finish.
@@ -43,14 +48,13 @@ pub struct BlobSealer<W> {
     new: NewBlob,
     hash: Sha256,
     length: u64,
+    /// Chunks from number `index` on, with room for their tags; less than a batch of them are full.
+    batch: Wiped,
     index: u64,
-    // INVARIANT (constant memory, no copy left behind): holds less than `room` bytes, which are its capacity.
-    content: Wiped,
-    room: usize,
-    sealed: Vec<u8>,
+    sealing: Sealing,
     failed: Option<BlobError>,
-    /// Once the content has ended: zeros to come, and how much of the buffer is content.
-    padding: Option<(u64, usize)>,
+    /// Zeros to come, once the content has ended.
+    padding: Option<u64>,
 }
 
 impl<W: Write> BlobSealer<W> {
@@ -64,12 +68,12 @@ impl<W: Write> BlobSealer<W> {
         rng: &mut impl CryptoRng,
         mut inner: W,
     ) -> Result<Self, BlobError> {
-        let (new, head) = NewBlob::draw(store, dataset, rng)?;
+        let (new, chunks, head) = NewBlob::draw(store, dataset, rng)?;
         inner.write_all(&head).map_err(|error| BlobError::Io(error.kind()))?;
         // A small blob needs no large buffer.
-        let (content, room) = (Wiped::new(Vec::with_capacity(CHUNK)), CHUNK);
-        let (hash, sealed) = (Sha256::new(), Vec::new());
-        Ok(Self { inner, new, hash, length: 0, index: 0, content, room, sealed, failed: None, padding: None })
+        let batch = Wiped::new(Vec::with_capacity(SEALED_CHUNK));
+        let (hash, sealing) = (Sha256::new(), Sealing::new(chunks));
+        Ok(Self { inner, new, hash, length: 0, batch, index: 0, sealing, failed: None, padding: None })
     }
 
     /// The blob's id, under which the host keeps it.
@@ -83,31 +87,26 @@ impl<W: Write> BlobSealer<W> {
         &mut self.inner
     }
 
-    /// Ends the content and writes some of the padding, at most 256 KiB of it; whether there is more to write. Nothing is
+    /// Ends the content and writes some of the padding, at most 16 KiB of it; whether there is more to write. Nothing is
     /// taken after it. [`BlobSealer::finish`] does it all at once: this is for whoever empties the writer below in between.
     ///
     /// # Errors
     /// [`BlobError::Io`]; the error of an earlier write.
     pub fn pad(&mut self) -> Result<bool, BlobError> {
-        let padded = self.failed.map_or_else(|| self.pad_buffer(), Err);
+        let padded = self.failed.map_or_else(|| self.pad_some(), Err);
         self.failed = padded.err();
         padded
     }
 
-    fn pad_buffer(&mut self) -> Result<bool, BlobError> {
-        let (zeros, content_len) = match self.padding {
-            Some(begun) => begun,
-            None => (padded(self.length)?.saturating_sub(self.length), self.content.len()),
+    fn pad_some(&mut self) -> Result<bool, BlobError> {
+        let zeros = match self.padding {
+            Some(zeros) => zeros,
+            None => padded(self.length)?.saturating_sub(self.length),
         };
-        let filled = self.content.len();
-        let more = usize::try_from(zeros).unwrap_or(self.room).min(self.room.saturating_sub(filled));
-        self.content.resize(filled.saturating_add(more), 0);
-        let zeros = zeros.saturating_sub(more as u64);
-        self.padding = Some((zeros, content_len));
-        if self.content.len() >= self.room {
-            self.pass_on_buffer(content_len)?;
-            self.padding = Some((zeros, 0));
-        }
+        let now = zeros.min(PADDING.len() as u64);
+        self.fill(usize::try_from(now).ok().and_then(|now| PADDING.get(..now)).ok_or(BlobError::Limit)?)?;
+        let zeros = zeros.saturating_sub(now);
+        self.padding = Some(zeros);
         Ok(zeros > 0)
     }
 
@@ -119,58 +118,71 @@ impl<W: Write> BlobSealer<W> {
     pub fn finish(mut self, media: Option<&str>) -> Result<(BlobRef, W), BlobError> {
         let media = checked_media(media)?;
         while self.pad()? {}
-        let content_len = self.padding.map_or(0, |(_, content_len)| content_len);
         // The last chunk is short, if need be empty: nothing else tells that the blob ends.
-        let sealed_len = self.content.len() / CHUNK * TAG + self.content.len() + TAG;
-        let content = mem::take(&mut self.content);
-        self.pass_on(&content, sealed_len, content_len)?;
+        self.batch.extend_from_slice(&[0; TAG]);
+        self.pass_on()?;
+        self.write_out(0)?;
         self.inner.flush().map_err(|error| BlobError::Io(error.kind()))?;
         Ok((self.new.into_reference(self.length, self.hash.finish(), media), self.inner))
     }
 
-    fn take(&mut self, mut content: &[u8]) -> Result<(), BlobError> {
+    fn take(&mut self, content: &[u8]) -> Result<(), BlobError> {
         let more = u64::try_from(content.len()).map_err(|_| BlobError::Limit)?;
         let length = self.length.checked_add(more).filter(|length| *length <= MAX_BLOB && self.padding.is_none());
-        let length = length.ok_or(BlobError::Limit)?;
-        while !content.is_empty() {
-            let room = self.room.saturating_sub(self.content.len());
-            let (now, later) = content.split_at_checked(room).unwrap_or((content, &[]));
-            self.content.extend_from_slice(now);
-            content = later;
-            if self.content.len() >= self.room {
-                self.pass_on_buffer(self.room)?;
+        self.length = length.ok_or(BlobError::Limit)?;
+        // Batch by batch, while it is at hand, and while the worker seals the one before.
+        content.chunks(BATCH * CHUNK).try_for_each(|piece| {
+            self.hash.update(piece);
+            self.fill(piece)
+        })
+    }
+
+    /// Puts a part of the body into the batch, and passes on what is full.
+    fn fill(&mut self, mut part: &[u8]) -> Result<(), BlobError> {
+        while !part.is_empty() {
+            let room = CHUNK.saturating_sub(self.batch.len() % SEALED_CHUNK);
+            let (now, later) = part.split_at_checked(room).unwrap_or((part, &[]));
+            self.batch.extend_from_slice(now);
+            part = later;
+            if now.len() == room {
+                self.batch.extend_from_slice(&[0; TAG]);
+                if self.batch.len() >= self.batch_len() {
+                    self.pass_on()?;
+                }
             }
         }
-        self.length = length;
         Ok(())
     }
 
-    /// Seals the full buffer; what stands behind `content_len` is padding.
-    fn pass_on_buffer(&mut self, content_len: usize) -> Result<(), BlobError> {
-        let mut content = mem::take(&mut self.content);
-        self.pass_on(&content, self.room / CHUNK * SEALED_CHUNK, content_len)?;
-        content.clear();
-        if self.room < BATCH {
-            self.room = BATCH;
-            content = Wiped::new(Vec::with_capacity(BATCH));
+    /// Has the full batch sealed, and begins another.
+    fn pass_on(&mut self) -> Result<(), BlobError> {
+        let (index, chunks) = (self.index, mem::take(&mut self.batch));
+        self.index = index.checked_add((chunks.len() / SEALED_CHUNK) as u64).ok_or(BlobError::Limit)?;
+        self.sealing.give(Batch { index, chunks })?;
+        let empty = self.write_out(MOST_PENDING)?.filter(|empty| empty.capacity() >= BATCH * SEALED_CHUNK);
+        self.batch = empty.unwrap_or_else(|| Wiped::new(Vec::with_capacity(self.batch_len())));
+        Ok(())
+    }
+
+    /// The length of the batch that begins with chunk `index`: a small blob needs no large buffer.
+    fn batch_len(&self) -> usize {
+        usize::try_from(self.index).map_or(BATCH, |index| index.saturating_add(1).min(BATCH)) * SEALED_CHUNK
+    }
+
+    /// Writes out what is sealed, and in any case so much that no more than `most` batches are left; gives one back, empty.
+    fn write_out(&mut self, most: usize) -> Result<Option<Wiped>, BlobError> {
+        let mut empty = None;
+        while let Some(mut sealed) = self.sealing.next(most)? {
+            self.inner.write_all(&sealed).map_err(|error| BlobError::Io(error.kind()))?;
+            sealed.clear();
+            empty = Some(sealed);
         }
-        self.content = content;
-        Ok(())
-    }
-
-    /// Seals a part of the body, which begins with `content_len` bytes of content, to `sealed_len` bytes.
-    fn pass_on(&mut self, part: &[u8], sealed_len: usize, content_len: usize) -> Result<(), BlobError> {
-        self.sealed.resize(sealed_len, 0);
-        let hash = &mut self.hash;
-        let meanwhile = || hash.update(part.get(..content_len).unwrap_or_default());
-        seal_chunks(&self.new.chunks, self.index, part, &mut self.sealed, meanwhile).ok_or(BlobError::Limit)?;
-        self.index = self.index.checked_add((part.len() / CHUNK) as u64).ok_or(BlobError::Limit)?;
-        self.inner.write_all(&self.sealed).map_err(|error| BlobError::Io(error.kind()))
+        Ok(empty)
     }
 
     #[cfg(test)]
     pub(super) fn buffered(&self) -> usize {
-        self.content.capacity().saturating_add(self.sealed.capacity())
+        self.batch.capacity() + self.sealing.pending() * BATCH * SEALED_CHUNK
     }
 
     #[cfg(test)]
@@ -185,7 +197,7 @@ impl<W: Write> BlobSealer<W> {
     }
 }
 
-/// Takes all of what it is given, or fails for good; [`Write::flush`] passes on whole chunks only.
+/// Takes all of what it is given, or fails for good; [`Write::flush`] keeps what does not fill a buffer.
 impl<W: Write> Write for BlobSealer<W> {
     fn write(&mut self, content: &[u8]) -> io::Result<usize> {
         match self.failed.map_or_else(|| self.take(content), Err) {
@@ -195,9 +207,9 @@ impl<W: Write> Write for BlobSealer<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self.failed {
-            None => self.inner.flush(),
-            Some(error) => Err(error.into()),
+        match self.failed.map_or_else(|| self.write_out(0), Err) {
+            Ok(_) => self.inner.flush(),
+            Err(error) => Err(self.fail(error)),
         }
     }
 }
@@ -209,5 +221,8 @@ impl<W> fmt::Debug for BlobSealer<W> {
     }
 }
 
-/// What is sealed at once: little memory, and enough work to share.
-const BATCH: usize = 16 * CHUNK;
+/// So many chunks that handing them over costs little beside sealing them, and few enough that they stay at hand for it.
+const BATCH: usize = 4;
+/// How many batches may be in memory beside the one that is written to.
+const MOST_PENDING: usize = 4;
+static PADDING: [u8; CHUNK] = [0; CHUNK];
