@@ -32,11 +32,26 @@ const HEADS: &str =
     "SELECT seq, hash, body FROM deedbox.heads WHERE store = $1 AND ds = $2 AND seq > $3 ORDER BY seq LIMIT $4";
 const DATASETS: &str = "SELECT h.ds FROM deedbox.store s LEFT JOIN deedbox.head h ON h.store = s.store
     WHERE s.store = $1 ORDER BY h.ds";
+/// The head in force and the objects of these ids, in one statement: it reads at one moment without a transaction around it.
+macro_rules! head_and {
+    ($objects:literal) => {
+        concat!(
+            "SELECT true, h.seq, h.compacted, h.hash, b.hash, b.body FROM deedbox.head h
+             JOIN deedbox.store s ON s.store = h.store
+             LEFT JOIN deedbox.heads b ON b.store = h.store AND b.ds = h.ds AND b.seq = h.seq
+             WHERE h.store = $1 AND h.ds = $2
+             UNION ALL SELECT false, o.seq, o.kind, o.hash, o.id, o.body FROM ",
+            $objects
+        )
+    };
+}
+// Planned once: of an array, the server finds each time anew that few ids cost less than it takes an array to have.
+const OBJECT: &str = head_and!("deedbox.object o WHERE o.store = $1 AND o.ds = $2 AND o.id = $3");
 // one look by the key for each id, as the measure of a commit does
-const OBJECTS: &str =
-    "SELECT found.id, found.seq, found.kind, found.hash, found.body FROM unnest(CAST($3 AS bytea[])) AS asked(id)
-    CROSS JOIN LATERAL (SELECT o.id, o.seq, o.kind, o.hash, o.body FROM deedbox.object o
-        WHERE o.store = $1 AND o.ds = $2 AND o.id = asked.id LIMIT 1) AS found";
+const OBJECTS: &str = head_and!(
+    "unnest(CAST($3 AS bytea[])) AS asked(id) CROSS JOIN LATERAL (SELECT o.id, o.seq, o.kind, o.hash, o.body
+        FROM deedbox.object o WHERE o.store = $1 AND o.ds = $2 AND o.id = asked.id LIMIT 1) AS o"
+);
 // The running sum lets the server stop at the page's bytes. One row more than fits tells that there is more; where the first
 // row alone is too long, that is the second.
 const CHANGES: &str = "SELECT id, seq, kind, hash, body FROM (
@@ -180,14 +195,24 @@ fn is_null(row: &Row) -> bool {
 
 pub(super) async fn get(conn: Arc<Conn>, s: StoreId, d: DatasetId, ids: &[ObjectId]) -> Outcome<Snapshot> {
     let (s, d) = (s.as_bytes(), d.as_bytes());
-    let asked = Value::Ids(ids.iter().map(|id| id.as_bytes().as_slice()).collect());
-    let mut found = conn.snapshot(&[step!(HEAD, s, d), step!(OBJECTS, s, d, asked)]).await?;
-    let (head, _) = in_force(found.row())?;
-    let mut held = HashMap::new();
-    for row in found.rows() {
-        let row = object(&row)?;
-        held.insert(row.object, row);
+    let step = match ids {
+        [id] => step!(OBJECT, s, d, id.as_bytes()),
+        _ => step!(OBJECTS, s, d, Value::Ids(ids.iter().map(|id| id.as_bytes().as_slice()).collect())),
+    };
+    let (mut head, mut held) = (None, HashMap::new());
+    for row in conn.one(step).await?.rows() {
+        if column(&row, 0)? {
+            head = Some(HeadRow { seq: seq(&row, 1)?, hash: HeadHash(array(&row, 3)?), body: column(&row, 5)? });
+            if array(&row, 4)? != array::<32>(&row, 3)? {
+                return Err(StorageError::Corrupt.into());
+            }
+        } else {
+            let object = ObjectId::from_bytes(array(&row, 4)?);
+            let (seq, kind, body_hash) = (seq(&row, 1)?, kind(&row, 2)?, array(&row, 3)?);
+            held.insert(object, ObjectRow { object, seq, kind, body_hash, body: column(&row, 5)? });
+        }
     }
+    let head = head.ok_or(StorageError::NotFound)?;
     let rows = ids.iter().map(|id| held.get(id).cloned()).collect();
     Ok(Snapshot { head, rows })
 }
