@@ -9,7 +9,8 @@ use crate::AuditError;
 /// entry = { 1: 1, 2: seq: uint, 3: time, 4: kind, 5: party: tstr / null, ? 6: purpose: tstr, ? 7: action: uint, ? 8: basis: uint,
 ///           ? 9: ground: uint, ? 10: released: [* tstr], ? 11: withheld: [* [tstr, reason: uint]], ? 12: determining: [* tstr],
 ///           ? 13: obligations: uint, 14: policy: bytes32, ? 15: receipt: bytes32, ? 16: refusal: uint, ? 17: host-notice: bytes32,
-///           ? 18: recipient: tstr, ? 19: assurance: uint, ? 20: conditions: [* tstr], ? 21: all: true, ? 22: stopped: true }
+///           ? 18: recipient: tstr, ? 19: assurance: uint, ? 20: conditions: [* tstr], ? 21: all: true, ? 22: stopped: true,
+///           ? 23: replaces: [* [tstr, [+ tstr]]] }
 /// ```
 ///
 /// [`Entry::new`] sets what every entry has; the rest is public and optional, and an empty list is left out.
@@ -57,6 +58,8 @@ pub struct Entry {
     pub all: bool,
     /// Whether nothing left although something was permitted: what was wanted needed more. No permission is used then.
     pub stopped: bool,
+    /// Permissions that took the place of others that a limit counts, each with those: their uses until then are uses of it too.
+    pub replaces: Vec<(String, Vec<String>)>,
 }
 
 /// What kind of thing an entry tells of.
@@ -105,6 +108,7 @@ impl Entry {
             conditions: Vec::new(),
             all: false,
             stopped: false,
+            replaces: Vec::new(),
         }
     }
 
@@ -213,6 +217,14 @@ impl Entry {
                     });
                 }
             }
+            if !self.replaces.is_empty() {
+                map.int(23, |w| {
+                    w.array(self.replaces.len());
+                    for (permission, replaced) in &self.replaces {
+                        names(w.array(2).text(permission), replaced);
+                    }
+                });
+            }
         });
         writer.into_vec()
     }
@@ -261,6 +273,11 @@ impl Entry {
             conditions: list(fields.optional(20)?, |item| item.as_str().map(str::to_owned))?,
             all: flag(fields.optional(21)?)?,
             stopped: flag(fields.optional(22)?)?,
+            replaces: list(fields.optional(23)?, |item| {
+                let [permission, replaced] = item.as_array()?.exactly()?;
+                let replaced = list(Some(replaced), |item| item.as_str().map(str::to_owned))?;
+                Some((permission.as_str()?.to_owned(), replaced))
+            })?,
         };
         fields.finish()?;
         Some(entry)

@@ -49,6 +49,7 @@ mod error;
 mod export;
 mod log;
 mod receipt;
+mod uses;
 mod witness;
 
 pub use checkpoint::Checkpoint;
@@ -57,4 +58,5 @@ pub use error::AuditError;
 pub use export::Excerpt;
 pub use log::{Log, LogId, Row, SaltedEntry};
 pub use receipt::{SignedReceipt, acknowledge_receipt, sign_receipt};
+pub use uses::Uses;
 pub use witness::{LogState, Vouched, Witnessed};

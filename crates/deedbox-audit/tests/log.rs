@@ -215,7 +215,9 @@ fn entries() -> impl Strategy<Value = Entry> {
     let numbers = (number(), number(), number(), number(), number());
     let lists = (names(), names(), proptest::collection::vec(("[a-z]{1,4}", any::<u64>()), 0..3));
     let facts = (proptest::option::of("[a-z]{1,8}"), number(), names(), any::<bool>(), any::<bool>());
-    (who, numbers, lists, (digest(), digest(), facts), any::<u32>()).prop_map(|(who, numbers, lists, digests, time)| {
+    let replaces = proptest::collection::vec(("[a-z]{1,4}", proptest::collection::vec("[a-z.]{1,8}", 1..3)), 0..3);
+    let all = (who, numbers, lists, (digest(), digest(), facts), replaces, any::<u32>());
+    all.prop_map(|(who, numbers, lists, digests, replaces, time)| {
         let time = Timestamp::from_secs(time.into());
         let mut entry = Entry::new(time, EntryKind::Alarm, who.0.as_deref(), Digest::from_bytes([1; 32]));
         entry.purpose = who.1;
@@ -223,6 +225,7 @@ fn entries() -> impl Strategy<Value = Entry> {
         (entry.released, entry.determining, entry.withheld) = lists;
         (entry.receipt, entry.host_notice) = (digests.0, digests.1);
         (entry.recipient, entry.assurance, entry.conditions, entry.all, entry.stopped) = digests.2;
+        entry.replaces = replaces;
         entry
     })
 }

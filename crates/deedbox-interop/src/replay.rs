@@ -24,11 +24,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::BTreeMap;
-
-use deedbox_audit::{Entry, EntryKind, Row};
+use deedbox_audit::{Entry, EntryKind, Row, Uses};
 use deedbox_consent::{Action, Ask, AskedFields, Basis, Decision, Ground, HostFacts, Policy, Reason};
-use deedbox_model::{Assurance, Digest, Name, Timestamp};
+use deedbox_model::{Assurance, Digest, Name};
 
 /// What came of deciding an entry again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +69,7 @@ pub fn decision_entry(ask: &Ask, host: &HostFacts, decision: &Decision, policy: 
 /// of a digest. Gives the number of each and what came of it.
 #[must_use]
 pub fn replay<'p>(rows: &[Row], policy_of: impl Fn(&Digest) -> Option<&'p Policy>) -> Vec<(u64, Replayed)> {
-    let mut uses: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
+    let mut uses = Uses::default();
     let mut is_erased = false;
     let mut replayed = Vec::new();
     for row in rows {
@@ -83,6 +81,7 @@ pub fn replay<'p>(rows: &[Row], policy_of: impl Fn(&Digest) -> Option<&'p Policy
             Row::Kept(entry) => entry.entry(),
         };
         if entry.kind != EntryKind::Decision {
+            uses.count(entry);
             continue;
         }
         let outcome = match policy_of(&entry.policy) {
@@ -92,14 +91,12 @@ pub fn replay<'p>(rows: &[Row], policy_of: impl Fn(&Digest) -> Option<&'p Policy
             Some(_) => Replayed::Different,
         };
         replayed.push((entry.seq, outcome));
-        for id in entry.used().filter_map(|id| Name::parse(id).ok()) {
-            uses.entry(id).or_default().push(entry.time);
-        }
+        uses.count(entry);
     }
     replayed
 }
 
-fn is_same(entry: &Entry, policy: &Policy, uses: &BTreeMap<Name, Vec<Timestamp>>) -> bool {
+fn is_same(entry: &Entry, policy: &Policy, uses: &Uses) -> bool {
     let Some((ask, host)) = question(entry, uses) else { return false };
     let mut again = decision_entry(&ask, &host, &policy.decide(&ask, &host), entry.policy);
     // What a decision does not determine.
@@ -110,7 +107,7 @@ fn is_same(entry: &Entry, policy: &Policy, uses: &BTreeMap<Name, Vec<Timestamp>>
 }
 
 /// The request and the facts that an entry tells of.
-fn question(entry: &Entry, uses: &BTreeMap<Name, Vec<Timestamp>>) -> Option<(Ask, HostFacts)> {
+fn question(entry: &Entry, uses: &Uses) -> Option<(Ask, HostFacts)> {
     let name = |text: &Option<String>| text.as_deref().map(Name::parse).transpose().ok();
     let code = |code: Option<u64>| code.map(u8::try_from).transpose().ok();
     let mut ask = Ask::default();
@@ -134,6 +131,6 @@ fn question(entry: &Entry, uses: &BTreeMap<Name, Vec<Timestamp>>) -> Option<(Ask
     let mut host = HostFacts::new(name(&entry.party)??, entry.time);
     host.assurance = Assurance::from_level(code(entry.assurance)?.unwrap_or_default())?;
     host.conditions = entry.conditions.iter().map(|condition| Name::parse(condition).ok()).collect::<Option<_>>()?;
-    host.uses = uses.clone();
+    host.uses = uses.iter().map(|(id, times)| (id.clone(), times.collect())).collect();
     Some((ask, host))
 }

@@ -28,7 +28,7 @@ use std::{
     sync::Arc,
 };
 
-use deedbox_audit::{Entry, EntryKind, Log, LogId, Row, SaltedEntry};
+use deedbox_audit::{Entry, EntryKind, Log, LogId, Row, SaltedEntry, Uses};
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_connect::ConnectionsRoot;
 use deedbox_consent::{Evaluator, Policy, Regime, Vocabulary};
@@ -36,7 +36,7 @@ use deedbox_cose::{LocalSigner, sha256};
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_host::wire;
 use deedbox_model::{
-    BlobId, ConnectionId, DatasetId, Digest, Epoch, MailboxId, Name, ObjectId, Seq, StoreId, StoreName, Timestamp,
+    BlobId, ConnectionId, DatasetId, Digest, Epoch, MailboxId, ObjectId, Seq, StoreId, StoreName, Timestamp,
 };
 use deedbox_record::{
     AccountSecret, Dataset, Draft, EpochKeys, Granularity, Header, HostShare, Keyring, Migrations, NewSlot, Passphrase,
@@ -92,8 +92,8 @@ pub struct Open<H> {
     rules: Rules,
     log: Log,
     log_signer: LocalSigner,
-    /// Until when uses of limited permissions were counted: the times each was used, from the log.
-    uses: BTreeMap<Name, Vec<Timestamp>>,
+    /// When permissions were used, from the log.
+    uses: Uses,
     leftovers: Leftovers,
     /// Whether pins say that the state is the newest: else the box may be an old copy.
     pinned: bool,
@@ -213,7 +213,7 @@ impl<H: HostClient> Person<Open<H>> {
             rules: Rules::of(Policy::new(vocabulary).compile()?),
             log: Log::new(log_id),
             log_signer,
-            uses: BTreeMap::new(),
+            uses: Uses::default(),
             leftovers: Leftovers::default(),
             pinned: true,
             written: BTreeSet::new(),
@@ -583,7 +583,7 @@ impl<H: HostClient> Open<H> {
         }
         self.leftovers.committed(change.freed);
         for entry in &change.entries {
-            count_uses(&mut self.uses, entry.entry());
+            self.uses.count(entry.entry());
         }
         self.log = change.log;
         Ok(())
@@ -667,10 +667,10 @@ impl<H: HostClient> Open<H> {
         let checkpoint = rows.record(dataset, "checkpoint")?.ok_or(PersonError::Damaged)?;
         let checkpoint = checkpoint.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
         let mut entries = Vec::new();
-        let mut uses = BTreeMap::new();
+        let mut uses = Uses::default();
         while let Some(record) = rows.record(dataset, &format!("entry/{}", entries.len()))? {
             let entry = SaltedEntry::parse(record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?)?;
-            count_uses(&mut uses, entry.entry());
+            uses.count(entry.entry());
             entries.push(Row::Kept(entry));
         }
         // The log's id is in its checkpoint; its key is the person's, so nobody else can have signed it.
@@ -769,13 +769,6 @@ fn log_id(checkpoint: &[u8]) -> Option<LogId> {
     let limits = Limits::new(1024);
     let item = deedbox_cbor::read(document.peek().payload(), deedbox_cbor::Order::Canonical, &limits).ok()?;
     Some(LogId::from_bytes(item.as_array()?.get(0)?.as_byte_array()?))
-}
-
-/// Counts what an entry released under each permission.
-fn count_uses(uses: &mut BTreeMap<Name, Vec<Timestamp>>, entry: &Entry) {
-    for id in entry.used().filter_map(|id| Name::parse(id).ok()) {
-        uses.entry(id).or_default().push(entry.time);
-    }
 }
 
 /// A byte string as the value of a record.

@@ -249,7 +249,7 @@ impl<H: HostClient> Open<H> {
         let evaluator = &self.rules.evaluator;
         let is_limited = |id: &Name| evaluator.policy().permission(id).is_some_and(|(rule, _)| rule.limit.is_some());
         let uses = self.uses.iter().filter(|(id, _)| is_limited(id));
-        facts.uses.extend(uses.map(|(id, uses)| (id.clone(), uses.clone())));
+        facts.uses.extend(uses.map(|(id, uses)| (id.clone(), uses.collect())));
         let decision = evaluator.decide(ask, &facts);
         (facts, decision)
     }
