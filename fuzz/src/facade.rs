@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use deedbox::{
     Deposit,
-    exchange::{Answer, Handover, Justification, SignedRule, Statement},
+    exchange::{Answer, Handover, Justification, SignedRule, SignedTerms, Statement},
     parts::{
         connect::{Accepting, ConnectionsRoot, Contact, Invitation, Offer, Wish},
         model::{Digest, MailboxId, Timestamp},
@@ -13,7 +13,7 @@ use deedbox::{
     provider::{Connected, Provider},
 };
 use deedbox_cose::{LocalSigner, Signer as _, sign1};
-use deedbox_crypto::label::{JUSTIFICATION, Label, RULE, STATEMENT};
+use deedbox_crypto::label::{JUSTIFICATION, Label, RULE, STATEMENT, TERMS};
 use deedbox_testkit::rng::SeededRng;
 
 use crate::altered;
@@ -45,6 +45,11 @@ pub fn facade_justification(data: &[u8]) {
 /// No panic on what an agent signed, and nothing is taken that is altered.
 pub fn facade_rule(data: &[u8]) {
     signed(data, RULE, |bytes, signer| SignedRule::verify(bytes, signer.public()).is_ok());
+}
+
+/// No panic on what a party signed, and nothing is taken that is altered.
+pub fn facade_terms(data: &[u8]) {
+    signed(data, TERMS, |bytes, signer| SignedTerms::verify(bytes, signer.public()).is_ok());
 }
 
 /// The first two bytes choose a bit, the rest is what is signed.

@@ -85,6 +85,7 @@ pub const TARGETS: &[Target] = &[
     ("facade_justification", facade::facade_justification),
     ("facade_rule", facade::facade_rule),
     ("facade_statement", facade::facade_statement),
+    ("facade_terms", facade::facade_terms),
     ("host_capability", host::host_capability),
     ("host_feed", host::host_feed),
     ("host_http", host::host_http),

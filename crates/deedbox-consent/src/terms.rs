@@ -229,6 +229,25 @@ impl Terms {
         let limited = self.permissions().filter(|this| this.limit.is_some());
         limited.map(|this| (this.id.clone(), inside(this))).collect()
     }
+
+    /// Whether a policy in which `works` says which of the `old` permissions work may follow these instead, without a new
+    /// signature: each that is not in `old` as it was lies inside one that works, with its evidence and under its mandate. One
+    /// with a limit is then withdrawn, and a single one takes its place, since two could be used where one was.
+    ///
+    /// Stricter than [`terms_diff`], which compares what was signed, whatever the person made of it since.
+    #[must_use]
+    pub fn need_no_signature(&self, vocabulary: &Vocabulary, old: &Self, works: impl Fn(&Name) -> bool) -> bool {
+        let is_in = |these: &Self, this: &Permission| these.permissions.get(&this.id) == Some(this);
+        let working: Vec<&Permission> = old.permissions().filter(|that| works(&that.id)).collect();
+        let mut replaced = BTreeSet::new();
+        self.permissions().filter(|this| !is_in(old, this)).all(|this| {
+            let may_follow = |that: &&&Permission| {
+                this.mandate == that.mandate && this.evidence == that.evidence && is_inside(vocabulary, this, that)
+            };
+            let mut inside = working.iter().filter(may_follow);
+            inside.any(|that| that.limit.is_none() || (!is_in(self, that) && replaced.insert(&that.id)))
+        })
+    }
 }
 
 /// Compares terms. Sound, not complete: two permissions that only together cover a third count as widening.

@@ -257,6 +257,9 @@ proptest! {
         prop_assert_eq!(terms_diff(&vocabulary(), &old_terms, &old_terms), TermsDiff::Same);
         prop_assert_eq!(Terms::from_bytes(&new_terms.to_bytes()), Ok(new_terms.clone()));
         let is_no_wider = terms_diff(&vocabulary(), &old_terms, &new_terms) != TermsDiff::Widening;
+        // Whatever became of the old ones, and wherever uses of one could be those of two, it takes no more to need a signature.
+        prop_assert!(is_no_wider || !new_terms.need_no_signature(&vocabulary(), &old_terms, |_| true));
+        prop_assert!(old_terms.need_no_signature(&vocabulary(), &old_terms, |_| false));
         // Offered, they are in force at once exactly if they are no wider, and a policy that follows them gives no more.
         let mut agreed = Agreed::new(old_terms.clone());
         agreed.offer(&vocabulary(), new_terms.clone());

@@ -86,6 +86,8 @@ labels! {
     SUCCESSION = "deedbox/1 succession";
     /// A signed termination.
     TERMINATION = "deedbox/1 termination";
+    /// Signed terms.
+    TERMS = "deedbox/1 terms";
     /// A signed trust list.
     TRUST_LIST = "deedbox/1 trust-list";
 }

@@ -3,6 +3,7 @@
 mod justification;
 mod rule;
 mod statement;
+mod terms;
 
 use core::fmt;
 
@@ -16,6 +17,7 @@ pub use statement::Statement;
 pub(crate) use statement::read_delivery;
 #[cfg(feature = "provider")]
 pub(crate) use statement::write_delivery;
+pub use terms::SignedTerms;
 
 /// Media type of an ask (`docs/format/consent.md`).
 pub const ASK: &str = "application/deedbox-ask+cbor";
@@ -37,6 +39,8 @@ pub const JUSTIFICATION: &str = "application/deedbox-justification+cose";
 pub const RECEIPT: &str = "application/deedbox-receipt+cose";
 /// Media type of a [`SignedRule`].
 pub const RULE: &str = "application/deedbox-rule+cose";
+/// Media type of [`SignedTerms`].
+pub const TERMS: &str = "application/deedbox-terms+cose";
 
 /// A grant on its way to the other side: where its data lies, what opens the host, and what opens the data.
 ///

@@ -21,6 +21,7 @@ mod renewal;
 mod rollback;
 mod shelf;
 mod sibling;
+mod terms;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,6 +60,7 @@ pub use pins::Pins;
 pub use receipt::KeptReceipt;
 pub use rollback::{Loss, LostDataset, Restored, RolledBack};
 pub use sibling::Sibling;
+pub use terms::Offered;
 
 use crate::{
     client::{HostClient, Owner, commit_part, header},

@@ -9,7 +9,7 @@ use deedbox_connect::{
     Agreement, Answered, Answering, Body, Confirming, ConnectError, Contact, Established, Invited, Link, LiveSession,
     Offer, Party, PartyKeys, Typed,
 };
-use deedbox_consent::{Ask, Change, Receipt, ReceiptKind};
+use deedbox_consent::{Ask, Change, Receipt, ReceiptKind, Terms};
 use deedbox_cose::{LocalSigner, Signer as _, VerifyKey};
 use deedbox_credential::{
     Accepted, Challenge, ClaimSet, CredentialTemplate, IssueError, Issuer, Presentation, Verifier, VerifyError,
@@ -24,7 +24,7 @@ pub use connection::{Connected, Opened, Parcel, Receiving};
 use crate::{
     exchange::{
         ANSWER, ASK, Answer, CREDENTIAL, DELIVERY, GRANT, HOLDER_KEY, Handover, JUSTIFICATION, Justification,
-        PRESENTATION, RECEIPT, RULE, SignedRule, write_delivery,
+        PRESENTATION, RECEIPT, RULE, SignedRule, SignedTerms, TERMS, write_delivery,
     },
     side::Side,
     system,
@@ -261,6 +261,18 @@ impl Provider {
     pub fn rule(&self, session: &mut Session, change: impl Into<Change>) -> Result<Vec<u8>, ProviderError> {
         let rule = SignedRule::sign(&change.into(), &session.agreement.hash(), self.keys.sign());
         session.send(RULE, &rule.ok_or(ProviderError::Unexpected)?)
+    }
+
+    /// Offers terms in the place of those in force under the session's agreement. The person's box puts them in force if they are
+    /// no wider; wider ones wait for a renewal with their digest, [`Connected::renew`]. A permission that is not in those in force
+    /// as it is here has an id that none had before. An offer is refused that was not signed in a later second than the one taken
+    /// before it.
+    ///
+    /// # Errors
+    /// [`ProviderError::Unexpected`] for more than 255 KiB; [`ProviderError::Connect`].
+    pub fn offer_terms(&self, session: &mut Session, terms: &Terms) -> Result<Vec<u8>, ProviderError> {
+        let signed = SignedTerms::sign(terms, &session.agreement.hash(), system::now(), self.keys.sign());
+        session.send(TERMS, &signed.ok_or(ProviderError::Unexpected)?)
     }
 
     /// Justifies, in 1 to 4,096 bytes of text, a release under the duty to do so: the one that `receipt` is of.

@@ -12,7 +12,6 @@ use deedbox_connect::{
     Renewal, Role, Stage, Termination, Tombstone,
 };
 use deedbox_consent::{Maker, Policy, Terms, TermsDiff, terms_diff};
-use deedbox_cose::sha256;
 use deedbox_host::capability::{Capability, Ops, Right, Target};
 use deedbox_model::{CapabilityId, ConnectionId, Digest, MailboxId, Name, StoreName, Timestamp};
 use deedbox_record::Record;
@@ -154,8 +153,9 @@ impl<H: HostClient> Person<Open<H>> {
     }
 
     /// Says of the terms that the other side proposes whether they are the same as those in force, narrower, or perhaps wider:
-    /// `held` and `proposed` are the terms as bytes, as the digests in the agreement and in the proposal say. What they name is
-    /// read by the words in force. Terms of another party are wider.
+    /// `held` and `proposed` are the terms as bytes, as the digests in the agreement and in the proposal say; `held` are what
+    /// [`Person::terms`] gives once they were put in force, for they may have been narrowed since. What they name is read by the
+    /// words in force. Terms of another party are wider.
     ///
     /// # Errors
     /// [`PersonError::Connect`]: `NotNow` when nothing is proposed; [`PersonError::Unexpected`] for other bytes, or no terms;
@@ -167,7 +167,7 @@ impl<H: HostClient> Person<Open<H>> {
         let proposal = proposal.ok_or(ConnectError::NotNow)?;
         let words = self.policy().vocabulary();
         let terms = |bytes: &[u8], digest: Digest| {
-            let terms = Terms::from_bytes(bytes).ok().filter(|_| Digest::from_bytes(sha256(bytes)) == digest);
+            let terms = Terms::from_bytes(bytes).ok().filter(|_| self::digest(bytes) == digest);
             let terms = terms.ok_or(PersonError::Unexpected)?;
             // An unknown word means nothing, and would pass for less than anything.
             let mut policy = Policy::new(words.clone());
@@ -176,7 +176,9 @@ impl<H: HostClient> Person<Open<H>> {
             }
             Ok::<_, PersonError>(terms)
         };
-        let (held, proposed) = (terms(held, agreement.terms())?, terms(proposed, proposal.content().terms())?);
+        let in_force = self.state.terms_of(id)?.filter(|held| held.agreement == agreement.hash());
+        let in_force = in_force.map_or(agreement.terms(), |held| digest(&held.terms.to_bytes()));
+        let (held, proposed) = (terms(held, in_force)?, terms(proposed, proposal.content().terms())?);
         let is_same_party = held.party() == proposed.party();
         Ok(if is_same_party { terms_diff(words, &held, &proposed) } else { TermsDiff::Widening })
     }
@@ -207,13 +209,23 @@ impl<H: HostClient> Person<Open<H>> {
     /// the mailbox stays until then, at most 30 days: [`Person::collect`]. At the host its capabilities are withdrawn, those of
     /// grants too; whoever was granted a dataset has read it, and [`Person::revoke`] gives that new keys.
     ///
+    /// What its terms permit ([`Person::put_in_force`]) is withdrawn in the same commit, and grants that reach a field which is
+    /// lost by that are taken back; who keeps one on that dataset needs [`Person::handover`]. Rules that the person made otherwise
+    /// stay.
+    ///
     /// Safe to repeat: what an interruption left to do at the host is done.
     ///
     /// # Errors
     /// [`PersonError::Connect`], [`PersonError::Conflict`], [`PersonError::Host`].
     pub async fn end(&mut self, id: &ConnectionId, reason: EndReason) -> Result<(), PersonError> {
         let open = &mut self.state;
-        if open.row(id)?.kept.stage() != Stage::Ended {
+        let row = open.row(id)?;
+        if row.kept.stage() == Stage::Ended {
+            // By time alone, perhaps, and then its terms hold until now.
+            let (now, mut change) = (system::now(), open.change());
+            let lapsed = open.lapse(&mut change, id, &row.party, now)?;
+            open.take_back(change, &lapsed, now).await?;
+        } else {
             let step = move |kept: &Kept, keys: &Keys<'_>, now| {
                 let (agreement, role) = (kept.agreement()?, kept.role());
                 let sign = |keys: &PartyKeys| Termination::sign(agreement, role, reason, now, keys.sign());
@@ -388,6 +400,13 @@ impl<H: HostClient> Open<H> {
         self.rows()?.into_iter().find(named).map(|row| row.kept).ok_or(PersonError::NotFound)
     }
 
+    /// Who is on the other side of a connection, and the agreement in force.
+    pub(super) fn agreed(&self, id: &ConnectionId) -> Result<(Name, Agreement), PersonError> {
+        let Row { party, kept, .. } = self.row(id)?;
+        let agreement = kept.connection().agreement().ok_or(ConnectError::Ended)?;
+        Ok((party, agreement.clone()))
+    }
+
     /// Refuses what comes or goes in a session whose connection no longer stands for it.
     pub(super) fn permits(&self, channel: &Channel) -> Result<(), PersonError> {
         let row = self.row(&channel.agreement().connection_id())?;
@@ -464,8 +483,12 @@ impl<H: HostClient> Open<H> {
         now: Timestamp,
     ) -> Result<(), PersonError> {
         let id = row.kept.agreement()?.connection_id();
-        let change = self.written(&row, before, messages, entries, now)?;
-        self.commit(change, now).await?;
+        let mut change = self.written(&row, before, messages, entries, now)?;
+        let mut lapsed = Vec::new();
+        if row.kept.stage() == Stage::Ended {
+            lapsed = self.lapse(&mut change, &id, &row.party, now)?;
+        }
+        self.take_back(change, &lapsed, now).await?;
         self.written.insert(id);
         Ok(())
     }

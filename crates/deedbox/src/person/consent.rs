@@ -169,7 +169,8 @@ impl<H: HostClient> Person<Open<H>> {
         self.carry_out(rule.change().clone(), &Maker::Agent(channel.party.clone()), Some(&bytes), entry).await
     }
 
-    /// The bytes that somebody signed when they made or changed a rule for the person, by the digest in the log's entry.
+    /// The bytes that somebody signed when they made or changed a rule for the person, or offered narrower terms, by the digest in
+    /// the log's entry.
     ///
     /// # Errors
     /// [`PersonError::NotFound`], [`PersonError::Damaged`].
@@ -223,8 +224,8 @@ impl<H: HostClient> Person<Open<H>> {
     }
 }
 
-/// The name of the record of a rule that somebody signed.
-fn signed_name(digest: &Digest) -> String {
+/// The name of the record of what somebody signed that changed rules.
+pub(super) fn signed_name(digest: &Digest) -> String {
     format!("signed/{digest}")
 }
 

@@ -7,7 +7,7 @@ use deedbox_host::wire;
 use deedbox_model::Timestamp;
 use deedbox_record::{AccountSecret, Header, NewSlot, Passphrase, PassphraseCost, Slot, SlotId, SlotType, UnlockError};
 
-use super::{Change, Open, Person, dataset_of, normalised, unhex};
+use super::{Change, Granted, Open, Person, dataset_of, normalised, unhex};
 use crate::{
     client::{HostClient, Owner, Watch, header},
     error::PersonError,
@@ -119,11 +119,21 @@ impl<H: HostClient> Open<H> {
         now: Timestamp,
         make: impl Fn(&Self) -> Result<(Change, T), PersonError>,
     ) -> Result<T, PersonError> {
+        let make = |open: &Self| make(open).map(|(change, made)| (change, Vec::new(), made));
+        self.write_taking_back(now, make).await.map(|(_, made)| made)
+    }
+
+    /// The same for what takes grants back.
+    pub(super) async fn write_taking_back<T>(
+        &mut self,
+        now: Timestamp,
+        make: impl Fn(&Self) -> Result<(Change, Vec<Granted>, T), PersonError>,
+    ) -> Result<(Vec<Granted>, T), PersonError> {
         for _ in 0..TRIES {
-            let (change, made) = make(self)?;
-            match self.commit(change, now).await {
+            let (change, revoked, made) = make(self)?;
+            match self.take_back(change, &revoked, now).await {
                 Err(PersonError::Conflict) => self.catch_up().await?,
-                done => return done.map(|()| made),
+                done => return done.map(|()| (revoked, made)),
             }
         }
         Err(PersonError::Conflict)

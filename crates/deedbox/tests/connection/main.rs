@@ -15,3 +15,4 @@ mod local;
 mod restorable;
 mod restored;
 mod sides;
+mod terms;
