@@ -24,6 +24,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::borrow::Borrow;
+
 use deedbox_audit::{Entry, EntryKind, Row, Uses};
 use deedbox_consent::{Action, Ask, AskedFields, Basis, Decision, Ground, HostFacts, Policy, Reason};
 use deedbox_model::{Assurance, Digest, Name};
@@ -66,9 +68,12 @@ pub fn decision_entry(ask: &Ask, host: &HostFacts, decision: &Decision, policy: 
 }
 
 /// Decides every decision of `rows` again, which must be all rows of a log from the first on; `policy_of` finds the policy
-/// of a digest. Gives the number of each and what came of it.
+/// of a digest, and is asked for each decision anew. Gives the number of each and what came of it.
 #[must_use]
-pub fn replay<'p>(rows: &[Row], policy_of: impl Fn(&Digest) -> Option<&'p Policy>) -> Vec<(u64, Replayed)> {
+pub fn replay<P: Borrow<Policy>>(
+    rows: &[Row],
+    mut policy_of: impl FnMut(&Digest) -> Option<P>,
+) -> Vec<(u64, Replayed)> {
     let mut uses = Uses::default();
     let mut is_erased = false;
     let mut replayed = Vec::new();
@@ -86,7 +91,7 @@ pub fn replay<'p>(rows: &[Row], policy_of: impl Fn(&Digest) -> Option<&'p Policy
         }
         let outcome = match policy_of(&entry.policy) {
             None => Replayed::NoPolicy,
-            Some(policy) if is_same(entry, policy, &uses) => Replayed::Same,
+            Some(policy) if is_same(entry, policy.borrow(), &uses) => Replayed::Same,
             Some(_) if is_erased => Replayed::Unclear,
             Some(_) => Replayed::Different,
         };
