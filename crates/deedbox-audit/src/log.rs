@@ -46,6 +46,9 @@ struct Salted {
 }
 
 impl SaltedEntry {
+    /// The most bytes of `salt ‖ entry`: one that is longer can't be read again.
+    pub const MAX_LEN: usize = SALT_LEN + MAX_ENTRY;
+
     fn seal(entry: Entry, salt: &[u8; SALT_LEN]) -> Self {
         let mut bytes = Vec::with_capacity(288);
         bytes.extend_from_slice(salt);
@@ -59,7 +62,7 @@ impl SaltedEntry {
     /// [`AuditError::Malformed`].
     pub fn parse(bytes: &[u8]) -> Result<Self, AuditError> {
         let (_, entry) = bytes.split_at_checked(SALT_LEN).ok_or(AuditError::Malformed)?;
-        if entry.len() > MAX_ENTRY {
+        if bytes.len() > Self::MAX_LEN {
             return Err(AuditError::Malformed);
         }
         Ok(Self(Arc::new(Salted { bytes: bytes.into(), entry: Entry::parse(entry)? })))

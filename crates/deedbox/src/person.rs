@@ -16,6 +16,7 @@ mod grant;
 mod import;
 mod lock;
 mod pins;
+mod policy;
 mod receipt;
 mod renewal;
 mod rollback;
@@ -33,7 +34,7 @@ use deedbox_audit::{Entry, EntryKind, Log, LogId, Row, SaltedEntry, Uses};
 use deedbox_cbor::{ItemBuf, Limits, Writer};
 use deedbox_connect::ConnectionsRoot;
 use deedbox_consent::{Evaluator, Policy, Regime, Vocabulary};
-use deedbox_cose::{LocalSigner, sha256};
+use deedbox_cose::LocalSigner;
 use deedbox_crypto::secret::SecretBytes;
 use deedbox_host::wire;
 use deedbox_model::{
@@ -41,7 +42,8 @@ use deedbox_model::{
 };
 use deedbox_record::{
     AccountSecret, Dataset, Draft, EpochKeys, Granularity, Header, HostShare, Keyring, Migrations, NewSlot, Passphrase,
-    PassphraseCost, Pending, Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock, UnlockError,
+    PassphraseCost, PayloadError, Pending, Record, RecoveryPhrase, Reseal, Root, SignedPart, SlotId, SlotType, Unlock,
+    UnlockError,
 };
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
@@ -68,6 +70,7 @@ use crate::{
     system,
 };
 use file::Leftovers;
+use policy::Rules;
 use shelf::{Older, Shelf};
 
 /// A person's box. `S` says whether it is [`Locked`], [`Open`], or [`RolledBack`].
@@ -357,21 +360,6 @@ struct Change {
     above: BTreeMap<DatasetId, Seq>,
 }
 
-/// Rules ready to decide, and what entries of the log call them by.
-#[derive(Clone)]
-struct Rules {
-    evaluator: Evaluator,
-    /// The SHA-256 of the policy.
-    digest: Digest,
-}
-
-impl Rules {
-    fn of(evaluator: Evaluator) -> Self {
-        let digest = Digest::from_bytes(sha256(&evaluator.policy().to_bytes()));
-        Self { evaluator, digest }
-    }
-}
-
 /// A keyring that is to take the place of the present one.
 struct Keys {
     keyring: Keyring,
@@ -442,19 +430,18 @@ impl<H: HostClient> Open<H> {
 
     /// Writes all of a change in one commit, or nothing.
     async fn commit(&mut self, mut change: Change, now: Timestamp) -> Result<(), PersonError> {
-        let keyring = change.keys.as_ref().map_or(&self.keyring, |keys| &keys.keyring);
-        if let Some(rules) = &change.rules {
-            let dataset = dataset_of(keyring, POLICY)?;
-            let policy = rules.evaluator.policy().to_bytes();
-            let record = Record::new(POLICY, 1, "policy", bytes_item(&policy)?)?;
-            change.records.push((*dataset.id(), dataset.name_key().object_id("policy"), record));
-        }
+        self.write_rules(&mut change)?;
         if !change.entries.is_empty() {
-            let dataset = dataset_of(keyring, LOG)?;
+            let dataset = self.dataset(LOG)?;
             for entry in &change.entries {
-                let name = format!("entry/{}", entry.entry().seq);
-                let record = Record::new(LOG, 1, &name, bytes_item(entry.bytes())?)?;
-                change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
+                if entry.bytes().len() > SaltedEntry::MAX_LEN {
+                    return Err(PayloadError::Limit.into());
+                }
+                for (part, bytes) in entry.bytes().chunks(ENTRY_PART).enumerate() {
+                    let name = entry_name(entry.entry().seq, part);
+                    let record = Record::new(LOG, 1, &name, bytes_item(bytes)?)?;
+                    change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
+                }
             }
             let checkpoint = change.log.checkpoint(&self.log_signer, now)?;
             let record = Record::new(LOG, 1, "checkpoint", bytes_item(&checkpoint)?)?;
@@ -661,17 +648,14 @@ impl<H: HostClient> Open<H> {
             dataset.and_then(|dataset| Some((dataset, shelves.get(dataset.id())?))).ok_or(PersonError::Damaged)
         };
         let (dataset, rows) = shelf(POLICY)?;
-        let policy = rows.record(dataset, "policy")?.ok_or(PersonError::Damaged)?;
-        let policy = policy.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
-        let rules = Rules::of(Policy::from_bytes(policy)?.compile()?);
+        let rules = Rules::read(dataset, rows)?;
 
         let (dataset, rows) = shelf(LOG)?;
         let checkpoint = rows.record(dataset, "checkpoint")?.ok_or(PersonError::Damaged)?;
         let checkpoint = checkpoint.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
         let mut entries = Vec::new();
         let mut uses = Uses::default();
-        while let Some(record) = rows.record(dataset, &format!("entry/{}", entries.len()))? {
-            let entry = SaltedEntry::parse(record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?)?;
+        while let Some(entry) = read_entry(dataset, rows, entries.len())? {
             uses.count(entry.entry());
             entries.push(Row::Kept(entry));
         }
@@ -773,6 +757,26 @@ fn log_id(checkpoint: &[u8]) -> Option<LogId> {
     Some(LogId::from_bytes(item.as_array()?.get(0)?.as_byte_array()?))
 }
 
+/// The log's entry of that number; nothing behind the last one.
+fn read_entry(dataset: &Dataset, rows: &Shelf, seq: usize) -> Result<Option<SaltedEntry>, PersonError> {
+    let (mut bytes, seq) = (Vec::new(), u64::try_from(seq).map_err(|_| PersonError::Damaged)?);
+    // Behind a part that is full there may be another one. That none is missing, the log's root shows.
+    for part in 0.. {
+        let Some(record) = rows.record(dataset, &entry_name(seq, part))? else { break };
+        let value = record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
+        bytes.extend_from_slice(value);
+        if value.len() < ENTRY_PART || bytes.len() > SaltedEntry::MAX_LEN {
+            break;
+        }
+    }
+    if bytes.is_empty() { Ok(None) } else { Ok(Some(SaltedEntry::parse(&bytes)?)) }
+}
+
+/// The name of a record of the log: an entry's number, and of a long one's later parts theirs.
+fn entry_name(seq: u64, part: usize) -> String {
+    if part == 0 { format!("entry/{seq}") } else { format!("entry/{seq}/{part}") }
+}
+
 /// A byte string as the value of a record.
 fn bytes_item(bytes: &[u8]) -> Result<ItemBuf, PersonError> {
     let mut writer = Writer::with_capacity(bytes.len().saturating_add(9));
@@ -805,6 +809,8 @@ impl fmt::Debug for Secret<'_> {
 
 /// What a commit seals anew along with its own, while objects of an older epoch are left.
 const BATCH: Reseal = Reseal::Lazy { objects: 5_000, bytes: 8 << 20 };
+/// Bytes of an entry in one record: an entry that names thousands of fields takes several.
+const ENTRY_PART: usize = 128 << 10;
 /// Titles of the datasets that hold the box's own things. No imported dataset may have one of these: their titles never
 /// hold a colon.
 const POLICY: &str = "deedbox:policy";

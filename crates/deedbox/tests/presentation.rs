@@ -14,13 +14,12 @@ use deedbox::{
             Action, Ask, Basis, Change, Ground, PartyKind, Permission, Prohibition, Rank, Reason, Regime, Selector,
             Sensitivity, To, Vocabulary, VocabularyBuilder,
         },
-        cose::sha256,
         credential::{
             Audience, Challenge, ClaimMap, ClaimPath, ClaimSet, ClaimSetBuilder, CredentialTemplate, Nonce, Segment,
             StatusPolicy, TrustStore, Vct, VctPolicy, Verifier, claim_path,
         },
-        interop::replay::{Replayed, replay},
-        model::{Digest, Name, Timestamp},
+        interop::replay::Replayed,
+        model::{Name, Timestamp},
     },
     person::{Channel, Keepsake, Open, Person, Secret, category_of_credential, claim_field},
     provider::{Provider, Session},
@@ -146,12 +145,9 @@ impl Story {
         rows[rows.len() - count..].iter().map(kept).collect()
     }
 
-    /// Decides all decisions since the rules last changed again.
+    /// What came of making all decisions again.
     fn replayed(&self) -> Vec<Replayed> {
-        let policy = self.person.policy();
-        let digest = Digest::from_bytes(sha256(&policy.to_bytes()));
-        let again = replay(self.person.log().rows(), |wanted| (*wanted == digest).then_some(policy));
-        again.into_iter().map(|(_, replayed)| replayed).filter(|replayed| *replayed != Replayed::NoPolicy).collect()
+        self.person.replay().unwrap().into_iter().map(|(_, replayed)| replayed).collect()
     }
 }
 
@@ -173,7 +169,7 @@ fn without_a_rule_nothing_leaves_and_the_log_says_so() {
         let nameless = Ask::default().action(Action::Read);
         story.refused(&age, &nameless).await;
         assert_eq!(story.last(1)[0].refusal, Some(u64::from(Reason::PurposeMissing.number())));
-        assert_eq!(story.replayed(), [Replayed::Same; 3]);
+        assert_eq!(story.replayed(), [Replayed::Same; 4]);
     });
 }
 

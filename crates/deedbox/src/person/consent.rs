@@ -9,7 +9,7 @@ use deedbox_cose::sha256;
 use deedbox_model::{ConnectionId, Digest, Name};
 use deedbox_record::{GrantId, Record, VerifiedAgreement as _};
 
-use super::{Channel, Open, POLICY, Person, Rules, bytes_item};
+use super::{Channel, Open, POLICY, Person, bytes_item, policy::Rules};
 use crate::{
     client::HostClient,
     error::PersonError,
@@ -143,8 +143,17 @@ impl<H: HostClient> Person<Open<H>> {
     /// # Errors
     /// [`PersonError::Rule`]; [`PersonError::Conflict`] when another device wrote meanwhile. The rules are then as they were.
     pub async fn apply(&mut self, rule: impl Into<Change>) -> Result<Applied, PersonError> {
+        self.apply_all([rule.into()]).await
+    }
+
+    /// Does as [`Person::apply`] for several changes at once, in their order, or for none of them: as somebody chooses who settles
+    /// all rules of a kind. The log has an entry of each.
+    ///
+    /// # Errors
+    /// As [`Person::apply`], for the first change that is refused.
+    pub async fn apply_all(&mut self, rules: impl IntoIterator<Item = Change>) -> Result<Applied, PersonError> {
         let entry = Entry::new(system::now(), EntryKind::Rule, None, self.state.policy_digest());
-        self.carry_out(rule.into(), &Maker::Person, None, entry).await
+        self.carry_out(&rules.into_iter().collect::<Vec<_>>(), &Maker::Person, None, entry).await
     }
 
     /// Takes a rule that the other side of a channel made or changed under a mandate of theirs, as [`Person::apply`] does with
@@ -166,7 +175,7 @@ impl<H: HostClient> Person<Open<H>> {
         let party = channel.party.as_str();
         let mut entry = Entry::new(system::now(), EntryKind::Rule, Some(party), self.state.policy_digest());
         entry.receipt = Some(Digest::from_bytes(sha256(&bytes)));
-        self.carry_out(rule.change().clone(), &Maker::Agent(channel.party.clone()), Some(&bytes), entry).await
+        self.carry_out(&[rule.change().clone()], &Maker::Agent(channel.party.clone()), Some(&bytes), entry).await
     }
 
     /// The bytes that somebody signed when they made or changed a rule for the person, or offered narrower terms, by the digest in
@@ -182,45 +191,60 @@ impl<H: HostClient> Person<Open<H>> {
         Ok(record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?.to_vec())
     }
 
+    /// Makes changes of the rules, for each of them an entry of the log after the pattern of `entry`.
     async fn carry_out(
         &mut self,
-        rule: Change,
+        rules: &[Change],
         maker: &Maker,
         signed: Option<&[u8]>,
-        mut entry: Entry,
+        entry: Entry,
     ) -> Result<Applied, PersonError> {
         let now = entry.time;
         let open = &mut self.state;
-        let named = match &rule {
-            Change::AddMandate(mandate, _) => Some(mandate.id.clone()),
-            Change::AddPermission(permission) => Some(permission.id.clone()),
-            Change::AddProhibition(prohibition) => Some(prohibition.id.clone()),
-            Change::ActivateMandate(id)
-            | Change::EndMandate(id)
-            | Change::Lift(id)
-            | Change::Resume(id)
-            | Change::Suspend(id)
-            | Change::Withdraw(id) => Some(id.clone()),
-            _ => None,
-        };
         let before = &open.rules.evaluator;
-        let rules = Rules::of(before.with_by(rule.clone(), maker)?);
-        let impact = before.impact(rule.clone(), At::reading(now))?;
-        let writing = before.impact(rule, At { action: Action::Write, ..At::reading(now) })?;
+        let (reading, writing) = (At::reading(now), At { action: Action::Write, ..At::reading(now) });
+        let (after, impact, writing) = if let [rule] = rules {
+            let after = before.with_by(rule.clone(), maker)?;
+            (after, before.impact(rule.clone(), reading)?, before.impact(rule.clone(), writing)?)
+        } else {
+            let mut policy = before.policy().clone();
+            rules.iter().try_for_each(|rule| policy.apply(rule.clone(), maker))?;
+            let after = policy.compile()?;
+            let (impact, writing) = (before.impact_of(&after, reading), before.impact_of(&after, writing));
+            (after, impact, writing)
+        };
+        let after = Rules::of(after);
         let revoked = open.grants_without(&impact.erase, &writing.erase)?;
-        entry.policy = rules.digest;
-        entry.determining = named.iter().map(|id| id.as_str().to_owned()).collect();
         let mut change = open.change();
         if let Some(signed) = signed {
             let (dataset, name) = (open.dataset(POLICY)?, signed_name(&Digest::from_bytes(sha256(signed))));
             let record = Record::new(POLICY, 1, &name, bytes_item(signed)?)?;
             change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
         }
-        change.log(entry);
-        change.rules = Some(rules);
+        for rule in rules {
+            let determining = named(rule).map(|id| id.as_str().to_owned()).into_iter().collect();
+            change.log(Entry { policy: after.digest, determining, ..entry.clone() });
+        }
+        change.rules = Some(after);
         open.take_back(change, &revoked, now).await?;
         let handovers = self.handovers(&revoked, now).await?;
         Ok(Applied { impact, revoked: revoked.iter().map(|granted| granted.id).collect(), handovers })
+    }
+}
+
+/// The rule that a change makes or changes.
+const fn named(change: &Change) -> Option<&Name> {
+    match change {
+        Change::AddMandate(mandate, _) => Some(&mandate.id),
+        Change::AddPermission(permission) => Some(&permission.id),
+        Change::AddProhibition(prohibition) => Some(&prohibition.id),
+        Change::ActivateMandate(id)
+        | Change::EndMandate(id)
+        | Change::Lift(id)
+        | Change::Resume(id)
+        | Change::Suspend(id)
+        | Change::Withdraw(id) => Some(id),
+        _ => None,
     }
 }
 
