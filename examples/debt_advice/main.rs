@@ -14,16 +14,17 @@ use std::num::NonZeroU32;
 use deedbox::{
     host::system_clock,
     parts::{
+        connect::Renewal,
         consent::{
-            Action, Agreed, Ask, Basis, Change, Evidence, EvidenceKind, Obligation, PartyKind, Permission, Reason,
-            ReceiptKind, Regime, Roster, Selector, Sensitivity, Terms, TermsDiff, To, Vocabulary, VocabularyBuilder,
+            Action, Ask, Basis, Change, Evidence, EvidenceKind, Obligation, PartyKind, Permission, Reason, ReceiptKind,
+            Regime, Roster, Selector, Sensitivity, Terms, To, Vocabulary, VocabularyBuilder,
         },
         cose::sha256,
         model::{Assurance, Digest, FieldPath},
     },
-    person::{Person, category_of},
+    person::{Offered, Person, category_of},
 };
-use story::{Bx, DAY, End, Failure, WhoSeesWhat, check, name, names};
+use story::{Bx, Client, DAY, End, Failure, WhoSeesWhat, check, name, names};
 
 const ME: &[u8] = br#"{"me": {"name": "Tom Ashworth", "phone": "+44 7700 900456", "income": "GBP 1,610 a month"}}"#;
 const PROVIDERS: [(&str, &str); 4] = [
@@ -58,7 +59,7 @@ async fn story(url: Option<&str>) -> Result<(), Failure> {
     let host = story::host(folder.path(), url)?;
 
     println!("1. Tom makes a box; four providers put in what they hold about him");
-    let (mut tom, _) = Person::create(host, "three buses and a long walk").await?;
+    let (mut tom, _) = Person::create(host.clone(), "three buses and a long walk").await?;
     tom.import(ME, "myself").await?;
     let mut providers = Vec::new();
     for (party, document) in PROVIDERS {
@@ -71,14 +72,15 @@ async fn story(url: Option<&str>) -> Result<(), Failure> {
     tom.adopt(vocabulary(), |_| Sensitivity::ORDINARY).await?;
 
     println!("2. The adviser's terms, signed by both in the handshake");
-    let mut agreed = Agreed::new(offer([review()?, negotiate(), reach("reach-1", 180)])?);
-    let mut adviser = End::meet(&mut tom, "adviser", Some(agreed.in_force())).await?;
+    let first = offer([review()?, negotiate(), reach("reach-1", 180)])?;
+    let mut adviser = End::meet(&mut tom, "adviser", Some(&first)).await?;
+    let connection = adviser.channel.agreement().connection_id();
     let mut partners = Vec::new();
     for party in ["insolvency_desk", "benefits_desk", "claims_firm"] {
         partners.push(End::meet(&mut tom, party, None).await?);
     }
-    for permission in agreed.in_force().permissions() {
-        tom.apply(permission.clone()).await?;
+    tom.put_in_force(&connection, &first.to_bytes()).await?;
+    for permission in first.permissions() {
         println!("   {}", terms_of(permission));
     }
 
@@ -107,34 +109,31 @@ async fn story(url: Option<&str>) -> Result<(), Failure> {
 
     println!("5. New terms: less takes no signature, more takes one");
     let narrower = offer([review()?, negotiate(), reach("reach-2", 60)])?;
-    let changes = narrower.changes_from(agreed.in_force());
-    let diff = agreed.offer(tom.policy().vocabulary(), narrower);
-    check(diff == TermsDiff::Narrowing, "keeping it for 60 days instead of 180 is less")?;
-    for change in changes {
-        tom.apply(change).await?;
-    }
+    let record = adviser.provider.offer_terms(&mut adviser.session, &narrower)?;
+    let offered = tom.offered(&mut adviser.channel, &record).await?;
+    check(matches!(offered, Offered::InForce(_)), "keeping it for 60 days instead of 180 is less")?;
+    check(tom.terms(&connection)? == narrower, "and what holds now")?;
     println!("   60 days instead of 180: in force at once");
     let wider = offer([review()?, negotiate(), reach("reach-2", 60), statistics()])?;
-    let changes = wider.changes_from(agreed.in_force());
-    let diff = agreed.offer(tom.policy().vocabulary(), wider.clone());
-    check(diff == TermsDiff::Widening, "statistics is more")?;
+    // Of two offers in one second nobody could tell which is the newer one.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let record = adviser.provider.offer_terms(&mut adviser.session, &wider)?;
+    let offered = tom.offered(&mut adviser.channel, &record).await?;
+    check(matches!(offered, Offered::Waiting(_)), "statistics is more")?;
     let for_statistics = Ask::read_all(name("statistics"), Basis::CONSENT);
     let (got, _) = adviser.ask(&mut tom, &for_statistics).await?;
     check(got.values.is_empty(), "the old terms hold meanwhile: nothing for statistics")?;
     println!("   statistics too: waits for a signature, and meanwhile nothing for statistics");
-    (adviser.channel, adviser.session) = story::agree(&mut tom, &adviser.provider, "adviser", Some(&wider)).await?;
+    renew(&mut tom, &mut adviser, &host, &wider).await?;
     check(
         adviser.channel.agreement().terms() == Digest::from_bytes(sha256(&wider.to_bytes())),
         "both have signed them",
     )?;
-    check(agreed.signed(&wider.to_bytes()), "exactly what was offered is now in force")?;
-    for change in changes {
-        tom.apply(change).await?;
-    }
+    tom.put_in_force(&connection, &wider.to_bytes()).await?;
     let (got, _) = adviser.ask(&mut tom, &for_statistics).await?;
     check(story::fields(&got) == DEBTS, "signed, it holds")?;
     println!(
-        "   signed by both in a new handshake: {}; it owes: {}",
+        "   signed by both in a renewal: {}; it owes: {}",
         story::fields(&got).join(", "),
         got.obligations.join(", ")
     );
@@ -243,6 +242,34 @@ async fn once_a_month(tom: &mut Bx, adviser: &mut End) -> Result<(), Failure> {
     let why = story::withheld(&answered.decision, "northbank.card_debt");
     check(why == Some(Reason::UsageExhausted), "and not twice")?;
     println!("   the list of debts goes to the bank it is owed to, one single time");
+    Ok(())
+}
+
+/// The adviser proposes an agreement on these terms through the mailboxes, Tom agrees, and they open a session under it.
+async fn renew(tom: &mut Bx, adviser: &mut End, host: &Client, terms: &Terms) -> Result<(), Failure> {
+    let End { provider, session, .. } = adviser;
+    let mut connected = session.connection()?;
+    let id = connected.id()?;
+    let terms = Digest::from_bytes(sha256(&terms.to_bytes()));
+    let renewal = Renewal { terms, permissions: Vec::new(), not_after: None };
+    for message in connected.renew(provider, renewal)? {
+        provider.deposit(host.clone(), &connected, &message).await?;
+    }
+    tom.collect(&id).await?;
+    tom.agree(&id).await?;
+    for parcel in provider.collect(host.clone(), &connected).await? {
+        connected.take(provider, &parcel.body);
+    }
+    let (calling, one) = tom.call(&id)?;
+    let (receiving, two) = provider.called(&one)?;
+    let (calling, three) = calling.answer(&two)?;
+    let kids = connected.kids();
+    let opened = provider.opened(receiving, &three, |kid| {
+        let is_toms = kids.iter().any(|known| known == kid);
+        is_toms.then_some(&mut connected)
+    })?;
+    adviser.channel = tom.called(calling, &opened.reply).await?;
+    adviser.session = opened.session;
     Ok(())
 }
 
