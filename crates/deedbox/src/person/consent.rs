@@ -233,7 +233,7 @@ impl<H: HostClient> Person<Open<H>> {
 }
 
 /// The rule that a change makes or changes.
-const fn named(change: &Change) -> Option<&Name> {
+pub(super) const fn named(change: &Change) -> Option<&Name> {
     match change {
         Change::AddMandate(mandate, _) => Some(&mandate.id),
         Change::AddPermission(permission) => Some(&permission.id),

@@ -242,11 +242,7 @@ impl<H: HostClient> Open<H> {
         let before = &self.rules.evaluator;
         let mut policy = before.policy().clone();
         for one in changes.into_iter().filter(|one| self.has_effect(one)) {
-            if let RuleChange::AddPermission(permission) = &one {
-                entry.determining.push(permission.id.to_string());
-            } else if let RuleChange::Withdraw(id) = &one {
-                entry.determining.push(id.to_string());
-            }
+            entry.determining.extend(consent::named(&one).map(Name::to_string));
             policy.apply(one, &Maker::Person)?;
         }
         let rules = Rules::of(policy.compile()?);
