@@ -266,7 +266,7 @@ impl Provider {
     /// Offers terms in the place of those in force under the session's agreement. The person's box puts them in force if they are
     /// no wider; wider ones wait for a renewal with their digest, [`Connected::renew`]. A permission that is not in those in force
     /// as it is here has an id that none had before. An offer is refused that was not signed in a later second than the one taken
-    /// before it.
+    /// before it, so that a clock that was ahead holds up offers until a renewal.
     ///
     /// # Errors
     /// [`ProviderError::Unexpected`] for more than 255 KiB; [`ProviderError::Connect`].

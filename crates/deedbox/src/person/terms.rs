@@ -175,22 +175,23 @@ impl<H: HostClient> Open<H> {
             return Err(PersonError::Unexpected);
         }
         let policy = self.rules.evaluator.policy();
-        let (changes, replaced) = match held {
-            Some(held) => {
-                let inside = terms.predecessors(policy.vocabulary(), &held.terms);
-                (terms.changes_from(&held.terms), inside)
-            }
-            None => (terms.permissions().cloned().map(RuleChange::from).collect(), Default::default()),
+        let changes = match held {
+            Some(held) => terms.changes_from(&held.terms),
+            None => terms.permissions().cloned().map(RuleChange::from).collect(),
         };
+        // Only what was used, or each might be inside each.
+        let used = held.and_then(|InForce { terms: old, .. }| {
+            let used = old.permissions().filter(|old| self.uses.has(&old.id));
+            Terms::new(party.clone(), used.cloned(), *old.notice(), *old.vocabulary())
+        });
+        let replaced = used.map(|used| terms.predecessors(policy.vocabulary(), &used)).unwrap_or_default();
         let mut entry = Entry::new(now, EntryKind::Rule, Some(party.as_str()), self.rules.digest);
         let digest = signed.map(|signed| Digest::from_bytes(sha256(signed)));
         entry.receipt = Some(digest.unwrap_or(next.agreement));
         for change in &changes {
             let RuleChange::AddPermission(new) = change else { continue };
-            let used = replaced.get(&new.id).into_iter().flatten().filter(|old| self.uses.has(old));
-            let used: Vec<String> = used.map(Name::to_string).collect();
-            if !used.is_empty() {
-                entry.replaces.push((new.id.to_string(), used));
+            if let Some(old) = replaced.get(&new.id).filter(|old| !old.is_empty()) {
+                entry.replaces.push((new.id.to_string(), old.iter().map(Name::to_string).collect()));
             }
         }
         let mut change = self.change();
