@@ -126,6 +126,13 @@ impl Body {
         writer.into_vec()
     }
 
+    /// Whether it is short enough to be sealed, and to be opened by the peer: 1 MiB. To be asked before something is written that
+    /// says it was sent.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.sealable_len().is_ok()
+    }
+
     /// How many bytes [`Body::encode`] writes, if the peer would take them.
     pub(crate) fn sealable_len(&self) -> Result<usize, ConnectError> {
         let content = match self {

@@ -324,6 +324,31 @@ fn a_box_of_full_size_has_room_for_its_rules_and_for_an_answer_with_everything()
     });
 }
 
+#[test]
+fn an_answer_that_no_record_of_a_session_holds_is_no_use_of_a_permission() {
+    block_on(async {
+        let mut story = Story::begin(1).await;
+        let fields = (0..9).map(|number| format!("\"{number}\":\"{}\"", "long ".repeat(24_000)));
+        let document = format!("{{\"notes\":{{{}}}}}", fields.collect::<Vec<_>>().join(","));
+        story.person.import(document.as_bytes(), "myself").await.unwrap();
+        let words = story.words();
+        story.person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
+        let rule = permission("once", "clinic", "care", [category_of("notes").unwrap()]).limit(1, None);
+        story.person.apply(rule).await.unwrap();
+        let record = story.session.ask(&Ask::read_all(name("care"), Basis::CONTRACT)).unwrap();
+        let refused = story.person.answer(&mut story.channel, &record).await.map(|_| ()).unwrap_err();
+        assert_eq!(refused.code(), "Connect.LimitExceeded");
+        let Some(Row::Kept(last)) = story.person.log().rows().last() else { panic!("no entry") };
+        assert!(last.entry().stopped && last.entry().released.len() == 9);
+
+        let record = story.session.ask(&Ask::read(name("care"), Basis::CONTRACT, [name("notes.1")])).unwrap();
+        let answered = story.person.answer(&mut story.channel, &record).await.unwrap();
+        assert_eq!(story.session.answer(&answered.reply).unwrap().values.len(), 1);
+        let replayed = story.person.replay().unwrap().into_iter().map(|(_, came)| came).collect::<Vec<_>>();
+        assert_eq!(replayed, [Replayed::Same; 2]);
+    });
+}
+
 /// An ask may name more fields than the log can say something of.
 #[test]
 fn an_ask_that_the_log_has_no_room_for_is_not_answered() {

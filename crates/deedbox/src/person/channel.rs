@@ -178,7 +178,9 @@ impl<H: HostClient> Person<Open<H>> {
     /// query a field gets to know that they may.
     ///
     /// # Errors
-    /// [`PersonError::Connect`], [`PersonError::Unexpected`], [`PersonError::Host`]; nothing leaves then.
+    /// [`PersonError::Connect`], with `LimitExceeded` for values of more than 1 MiB, which [`Person::answer_by_grant`] has room for;
+    /// [`PersonError::Payload`] for an ask that names more than the log can say something of; [`PersonError::Unexpected`],
+    /// [`PersonError::Host`]. Nothing leaves then, and no permission is used.
     pub async fn answer(&mut self, channel: &mut Channel, record: &[u8]) -> Result<Answered, PersonError> {
         self.answer_when(channel, record, &[]).await
     }
@@ -207,15 +209,16 @@ impl<H: HostClient> Person<Open<H>> {
             open.permits(channel)?;
             let (facts, decision) = open.decide(channel, &ask, conditions, now);
             let answer = open.release(&decision)?;
+            let body = Body::data(ANSWER, &answer.to_bytes());
             // A claim of a credential has no value here, nor has a field that was erased since its words were adopted.
-            let leaves = ask.action != Some(Action::Read) || !answer.values.is_empty();
+            let leaves = (ask.action != Some(Action::Read) || !answer.values.is_empty()) && body.fits();
             let mut change = open.change();
             change.log(open.decided(&ask, &facts, &decision, leaves));
             let number = change.log.len().saturating_sub(1);
-            Ok((change, (decision, answer, number)))
+            Ok((change, (decision, body, number)))
         };
-        let (decision, answer, entry) = self.state.write_with(now, make).await?;
-        let reply = channel.send(ANSWER, &answer.to_bytes())?;
+        let (decision, body, entry) = self.state.write_with(now, make).await?;
+        let reply = channel.session.seal(&body, system::now())?;
         Ok(Answered { decision, reply, entry })
     }
 
