@@ -437,11 +437,10 @@ impl<H: HostClient> Open<H> {
                 if entry.bytes().len() > SaltedEntry::MAX_LEN {
                     return Err(PayloadError::Limit.into());
                 }
-                for (part, bytes) in entry.bytes().chunks(ENTRY_PART).enumerate() {
-                    let name = entry_name(entry.entry().seq, part);
-                    let record = Record::new(LOG, 1, &name, bytes_item(bytes)?)?;
-                    change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
-                }
+                let name = format!("entry/{}", entry.entry().seq);
+                let first = put_rest(&mut change.records, dataset, &name, entry.bytes())?;
+                let record = Record::new(LOG, 1, &name, bytes_item(first)?)?;
+                change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
             }
             let checkpoint = change.log.checkpoint(&self.log_signer, now)?;
             let record = Record::new(LOG, 1, "checkpoint", bytes_item(&checkpoint)?)?;
@@ -655,7 +654,12 @@ impl<H: HostClient> Open<H> {
         let checkpoint = checkpoint.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
         let mut entries = Vec::new();
         let mut uses = Uses::default();
-        while let Some(entry) = read_entry(dataset, rows, entries.len())? {
+        loop {
+            let name = format!("entry/{}", entries.len());
+            let Some(record) = rows.record(dataset, &name)? else { break };
+            // That no part of it is missing, the log's root shows.
+            let first = record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
+            let entry = SaltedEntry::parse(&rows.with_rest(dataset, &name, first)?)?;
             uses.count(entry.entry());
             entries.push(Row::Kept(entry));
         }
@@ -757,24 +761,21 @@ fn log_id(checkpoint: &[u8]) -> Option<LogId> {
     Some(LogId::from_bytes(item.as_array()?.get(0)?.as_byte_array()?))
 }
 
-/// The log's entry of that number; nothing behind the last one.
-fn read_entry(dataset: &Dataset, rows: &Shelf, seq: usize) -> Result<Option<SaltedEntry>, PersonError> {
-    let (mut bytes, seq) = (Vec::new(), u64::try_from(seq).map_err(|_| PersonError::Damaged)?);
-    // Behind a part that is full there may be another one. That none is missing, the log's root shows.
-    for part in 0.. {
-        let Some(record) = rows.record(dataset, &entry_name(seq, part))? else { break };
-        let value = record.value().as_item().as_bytes().ok_or(PersonError::Damaged)?;
-        bytes.extend_from_slice(value);
-        if value.len() < ENTRY_PART || bytes.len() > SaltedEntry::MAX_LEN {
-            break;
-        }
+/// Writes what of `bytes` one record has no room for to others behind that of `name`, and gives what is left for it.
+fn put_rest<'a>(
+    records: &mut Vec<(DatasetId, ObjectId, Record)>,
+    dataset: &Dataset,
+    name: &str,
+    bytes: &'a [u8],
+) -> Result<&'a [u8], PersonError> {
+    let mut parts = bytes.chunks(PART);
+    let first = parts.next().unwrap_or_default();
+    for (part, number) in parts.zip(1_u64..) {
+        let name = format!("{name}/{number}");
+        let record = Record::new(REST, 1, &name, bytes_item(part)?)?;
+        records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
     }
-    if bytes.is_empty() { Ok(None) } else { Ok(Some(SaltedEntry::parse(&bytes)?)) }
-}
-
-/// The name of a record of the log: an entry's number, and of a long one's later parts theirs.
-fn entry_name(seq: u64, part: usize) -> String {
-    if part == 0 { format!("entry/{seq}") } else { format!("entry/{seq}/{part}") }
+    Ok(first)
 }
 
 /// A byte string as the value of a record.
@@ -809,8 +810,10 @@ impl fmt::Debug for Secret<'_> {
 
 /// What a commit seals anew along with its own, while objects of an older epoch are left.
 const BATCH: Reseal = Reseal::Lazy { objects: 5_000, bytes: 8 << 20 };
-/// Bytes of an entry in one record: an entry that names thousands of fields takes several.
-const ENTRY_PART: usize = 128 << 10;
+/// What of a byte string goes into one record: an entry of the log, or a receipt, that names thousands of fields takes several.
+const PART: usize = 128 << 10;
+/// What records of the other parts are.
+const REST: &str = "deedbox:rest";
 /// Titles of the datasets that hold the box's own things. No imported dataset may have one of these: their titles never
 /// hold a colon.
 const POLICY: &str = "deedbox:policy";

@@ -301,6 +301,12 @@ fn a_box_of_full_size_has_room_for_its_rules_and_for_an_answer_with_everything()
         let Some(Row::Kept(last)) = person.log().rows().last() else { panic!("no entry") };
         assert!(last.bytes().len() > 256 << 10, "{}", last.bytes().len());
 
+        // So is the receipt for it.
+        let message = person.receipt_of(&mut channel, answered.entry).await.unwrap();
+        let (receipt, _, reply) = session.acknowledge(&provider, &message).unwrap();
+        assert_eq!(receipt.fields.map(|fields| fields.len()), Some(FIELDS));
+        person.acknowledged(&mut channel, &reply).await.unwrap();
+
         // Opened anew, it is all there, and one rule changes little of it at the host.
         let pins = person.pins();
         let sent = Arc::new(AtomicUsize::new(0));
@@ -309,6 +315,9 @@ fn a_box_of_full_size_has_room_for_its_rules_and_for_an_answer_with_everything()
         let mut person =
             Person::locate(counted, keepsake.store).await.unwrap().unlock(&secret, Some(&pins)).await.unwrap();
         assert_eq!(person.policy().to_bytes().len(), size);
+        let receipts = person.receipts().unwrap();
+        assert!(receipts.len() == 1 && receipts[0].signed.is_acknowledged());
+        assert_eq!(receipts[0].entry, Some(answered.entry));
         assert_eq!(person.replay().unwrap(), [(answered.entry, Replayed::Same)]);
         let mut written = Vec::new();
         for number in 0..9 {

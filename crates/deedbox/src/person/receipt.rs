@@ -8,7 +8,7 @@ use deedbox_cose::{Signer as _, sha256};
 use deedbox_model::{Digest, Name, Timestamp};
 use deedbox_record::{Record, VerifiedAgreement as _};
 
-use super::{CONNECTIONS, Channel, Open, Person, channel::item};
+use super::{CONNECTIONS, Channel, Open, Person, channel::item, put_rest};
 use crate::{
     client::HostClient,
     error::PersonError,
@@ -128,7 +128,8 @@ impl<H: HostClient> Person<Open<H>> {
         };
         let mut receipts = Vec::new();
         for record in shelf.records(dataset)?.iter().filter(|record| record.schema().0 == SCHEMA) {
-            let (party, hash, bytes) = parse(record).ok_or(PersonError::Damaged)?;
+            let (party, hash, first) = parse(record).ok_or(PersonError::Damaged)?;
+            let bytes = shelf.with_rest(dataset, record.name(), &first)?;
             let found = agreements.iter().find(|(_, agreement)| agreement.hash() == hash);
             let (_, agreement) = found.ok_or(PersonError::Damaged)?;
             let keys = open.side(agreement)?;
@@ -282,13 +283,14 @@ impl<H: HostClient> Open<H> {
     async fn keep(&mut self, channel: &Channel, receipt: &Receipt, signed: &[u8]) -> Result<(), PersonError> {
         let now = system::now();
         let name = name(receipt);
+        let mut change = self.change();
+        let dataset = self.dataset(CONNECTIONS)?;
+        let first = put_rest(&mut change.records, dataset, &name, signed)?;
         let mut value = Writer::new();
         value.array(3).text(channel.party.as_str());
         channel.agreement.hash().encode(&mut value);
-        value.bytes(signed);
+        value.bytes(first);
         let record = Record::new(SCHEMA, 1, &name, item(value.as_slice())?)?;
-        let mut change = self.change();
-        let dataset = self.dataset(CONNECTIONS)?;
         change.records.push((*dataset.id(), dataset.name_key().object_id(&name), record));
         let mut entry = Entry::new(now, EntryKind::Receipt, Some(channel.party.as_str()), self.policy_digest());
         entry.receipt = Some(digest(signed));

@@ -13,6 +13,7 @@ use deedbox_record::{
 };
 use deedbox_store::{HeadHash, Mode};
 
+use super::PART;
 use crate::{
     client::{Download, HostClient, Owner, commit_part},
     error::PersonError,
@@ -177,6 +178,19 @@ impl Shelf {
         Ok(Some(self.migrations.read(opened.payload())?.into_record()))
     }
 
+    /// The byte string that begins with `first`, in the record of a name, and goes on in those behind it while parts are full; at
+    /// most as long as any that is written.
+    pub(super) fn with_rest(&self, dataset: &Dataset, name: &str, first: &[u8]) -> Result<Vec<u8>, PersonError> {
+        let (mut bytes, mut number) = (first.to_vec(), 1_u64);
+        while bytes.len().is_multiple_of(PART) && (PART..MAX_LEN).contains(&bytes.len()) {
+            let Some(part) = self.record(dataset, &format!("{name}/{number}"))? else { break };
+            let part = part.value().as_item().as_bytes().filter(|part| (1..=PART).contains(&part.len()));
+            bytes.extend_from_slice(part.ok_or(PersonError::Damaged)?);
+            number = number.saturating_add(1);
+        }
+        Ok(bytes)
+    }
+
     /// All records, opened, in the newest versions of their schemas; tombstones are passed over.
     pub(super) fn records(&self, dataset: &Dataset) -> Result<Vec<Record>, PersonError> {
         Ok(self.placed(dataset)?.into_iter().map(|(_, record)| record).collect())
@@ -228,6 +242,9 @@ impl Shelf {
         Ok(())
     }
 }
+
+/// Longer than anything in several records: 1 MiB, and what is signed or salted around it.
+const MAX_LEN: usize = 2 << 20;
 
 #[cfg(all(test, feature = "host"))]
 mod tests {
