@@ -6,10 +6,10 @@ use std::{
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_consent::{Action, At, Change, Impact, Maker, MandateStatus, Policy, Sensitivity, VocabularyBuilder};
 use deedbox_cose::sha256;
-use deedbox_model::{ConnectionId, Digest, Name};
+use deedbox_model::{ConnectionId, Digest, Name, Timestamp};
 use deedbox_record::{GrantId, Record, VerifiedAgreement as _};
 
-use super::{Channel, Open, POLICY, Person, bytes_item, policy::Rules};
+use super::{Channel, Granted, Open, POLICY, Person, Rules, bytes_item};
 use crate::{
     client::HostClient,
     error::PersonError,
@@ -201,20 +201,7 @@ impl<H: HostClient> Person<Open<H>> {
     ) -> Result<Applied, PersonError> {
         let now = entry.time;
         let open = &mut self.state;
-        let before = &open.rules.evaluator;
-        let (reading, writing) = (At::reading(now), At { action: Action::Write, ..At::reading(now) });
-        let (after, impact, writing) = if let [rule] = rules {
-            let after = before.with_by(rule.clone(), maker)?;
-            (after, before.impact(rule.clone(), reading)?, before.impact(rule.clone(), writing)?)
-        } else {
-            let mut policy = before.policy().clone();
-            rules.iter().try_for_each(|rule| policy.apply(rule.clone(), maker))?;
-            let after = policy.compile()?;
-            let (impact, writing) = (before.impact_of(&after, reading), before.impact_of(&after, writing));
-            (after, impact, writing)
-        };
-        let after = Rules::of(after);
-        let revoked = open.grants_without(&impact.erase, &writing.erase)?;
+        let (after, impact, revoked) = open.changed_rules(rules, maker, now)?;
         let mut change = open.change();
         if let Some(signed) = signed {
             let (dataset, name) = (open.dataset(POLICY)?, signed_name(&Digest::from_bytes(sha256(signed))));
@@ -229,6 +216,31 @@ impl<H: HostClient> Person<Open<H>> {
         open.take_back(change, &revoked, now).await?;
         let handovers = self.handovers(&revoked, now).await?;
         Ok(Applied { impact, revoked: revoked.iter().map(|granted| granted.id).collect(), handovers })
+    }
+}
+
+impl<H: HostClient> Open<H> {
+    /// The rules with these changes, all or none, what they take away and give, and the grants that are to be taken back for them.
+    pub(super) fn changed_rules(
+        &self,
+        changes: &[Change],
+        maker: &Maker,
+        now: Timestamp,
+    ) -> Result<(Rules, Impact, Vec<Granted>), PersonError> {
+        let before = &self.rules.evaluator;
+        let (reading, writing) = (At::reading(now), At { action: Action::Write, ..At::reading(now) });
+        let (after, impact, writing) = if let [change] = changes {
+            let after = before.with_by(change.clone(), maker)?;
+            (after, before.impact(change.clone(), reading)?, before.impact(change.clone(), writing)?)
+        } else {
+            let mut policy = before.policy().clone();
+            changes.iter().try_for_each(|change| policy.apply(change.clone(), maker))?;
+            let after = policy.compile()?;
+            let (impact, writing) = (before.impact_of(&after, reading), before.impact_of(&after, writing));
+            (after, impact, writing)
+        };
+        let revoked = self.grants_without(&impact.erase, &writing.erase)?;
+        Ok((Rules::of(after), impact, revoked))
     }
 }
 

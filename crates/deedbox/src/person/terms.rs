@@ -4,12 +4,12 @@ use std::fmt;
 
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cbor::Writer;
-use deedbox_consent::{Action, At, Change as RuleChange, Impact, Maker, Permission, PermissionStatus, Terms, To};
+use deedbox_consent::{Change as RuleChange, Impact, Maker, Permission, PermissionStatus, Terms, To};
 use deedbox_cose::sha256;
 use deedbox_model::{ConnectionId, Digest, Name, Timestamp};
 use deedbox_record::{Record, VerifiedAgreement as _};
 
-use super::{Applied, Change, Channel, Granted, Open, POLICY, Person, Rules, bytes_item, channel::item, consent};
+use super::{Applied, Change, Channel, Granted, Open, POLICY, Person, bytes_item, channel::item, consent};
 use crate::{
     client::HostClient,
     error::PersonError,
@@ -240,16 +240,9 @@ impl<H: HostClient> Open<H> {
         mut entry: Entry,
         now: Timestamp,
     ) -> Result<(Vec<Granted>, Impact), PersonError> {
-        let before = &self.rules.evaluator;
-        let mut policy = before.policy().clone();
-        for one in changes.into_iter().filter(|one| self.has_effect(one)) {
-            entry.determining.extend(consent::named(&one).map(Name::to_string));
-            policy.apply(one, &Maker::Person)?;
-        }
-        let rules = Rules::of(policy.compile()?);
-        let impact = before.impact_of(&rules.evaluator, At::reading(now));
-        let writing = before.impact_of(&rules.evaluator, At { action: Action::Write, ..At::reading(now) });
-        let revoked = self.grants_without(&impact.erase, &writing.erase)?;
+        let changes: Vec<RuleChange> = changes.into_iter().filter(|one| self.has_effect(one)).collect();
+        let (rules, impact, revoked) = self.changed_rules(&changes, &Maker::Person, now)?;
+        entry.determining = changes.iter().filter_map(consent::named).map(Name::to_string).collect();
         entry.policy = rules.digest;
         change.log(entry);
         change.rules = Some(rules);
