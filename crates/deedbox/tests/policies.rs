@@ -28,7 +28,7 @@ use deedbox::{
         model::{Digest, Name, Timestamp},
         record::{Bundle, Record, RecoveryPhrase, Unlock},
     },
-    person::{Channel, Keepsake, Open, Person, Secret, category_of},
+    person::{Channel, Keepsake, Open, Person, Secret, Shared, category_of},
     provider::{Provider, Session},
 };
 use deedbox_testkit::rng::SeededRng;
@@ -104,6 +104,8 @@ struct Story {
     dice: SeededRng,
     /// How many decisions were made.
     decisions: usize,
+    /// How many grants were handed over.
+    granted: usize,
 }
 
 const DOCUMENT: &[u8] = br#"{"me": {"name": "Maren", "born": "1971"}, "health": {"ward": "7b", "note": "none"}}"#;
@@ -115,7 +117,7 @@ impl Story {
         person.import(DOCUMENT, "myself").await.unwrap();
         let clinic = Provider::generate("https://clinic.example").unwrap();
         let (channel, session) = connect(&mut person, &clinic, "clinic").await;
-        Self { person, keepsake, host, channel, session, dice: SeededRng::new(seed), decisions: 0 }
+        Self { person, keepsake, host, channel, session, dice: SeededRng::new(seed), decisions: 0, granted: 0 }
     }
 
     fn below(&mut self, count: u64) -> u64 {
@@ -150,7 +152,8 @@ impl Story {
                 Prohibition::new(name(&format!("not-{number}")), To::Party(name("clinic"))).fields(of).into()
             }
             _ => {
-                let (purpose, fields) = (self.purpose(), [self.field(), self.field()]);
+                let dataset = category_of(["me", "health"][usize::try_from(self.below(2)).unwrap()]).unwrap();
+                let (purpose, fields) = (self.purpose(), [self.field(), self.field(), dataset]);
                 let rule = permission(&format!("rule-{number}"), "clinic", purpose.as_str(), fields);
                 if self.below(3) == 0 { rule.limit(2, None).into() } else { rule.into() }
             }
@@ -168,6 +171,23 @@ impl Story {
         self.decisions += 1;
     }
 
+    /// Grants the clinic a dataset, and answers its ask by grants, where the rules permit it: two decisions.
+    async fn grant(&mut self) {
+        let title = ["me", "health"][usize::try_from(self.below(2)).unwrap()];
+        let (what, ask) = (Shared::Dataset { title, write: false }, Ask::read_all(self.purpose(), Basis::CONTRACT));
+        match self.person.grant(&self.channel, what, &ask, system_clock().saturating_add_secs(3_600)).await {
+            Ok(granted) => self.granted += granted.handovers.len(),
+            Err(error) => assert_eq!(error.code(), "Limited"),
+        }
+        let until = system_clock().saturating_add_secs(3_600);
+        let record = self.session.ask(&ask).unwrap();
+        match self.person.answer_by_grant(&mut self.channel, &record, until).await {
+            Ok(granted) => self.granted += granted.handovers.len(),
+            Err(error) => assert_eq!(error.code(), "Limited"),
+        }
+        self.decisions += 2;
+    }
+
     async fn reopen(&mut self) {
         let locked = Person::locate(self.host.clone(), self.keepsake.store).await.unwrap();
         let (secret, pins) = (Secret::RecoveryPhrase(&self.keepsake.recovery_phrase), self.person.pins());
@@ -178,6 +198,7 @@ impl Story {
 #[test]
 fn whatever_the_rules_become_every_decision_can_be_made_again() {
     block_on(async {
+        let mut granted = 0;
         for seed in 0..4 {
             let mut story = Story::begin(seed).await;
             // Who asks before there are words for it is in the log too.
@@ -185,7 +206,7 @@ fn whatever_the_rules_become_every_decision_can_be_made_again() {
             let words = story.words();
             story.person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
             for number in 0..60 {
-                match story.below(8) {
+                match story.below(9) {
                     0..3 => story.ask().await,
                     3..5 => {
                         let change = story.change(number);
@@ -206,6 +227,7 @@ fn whatever_the_rules_become_every_decision_can_be_made_again() {
                         let words = story.words();
                         story.person.adopt(words, |_| Sensitivity::ORDINARY).await.unwrap();
                     }
+                    7 => story.grant().await,
                     _ => story.reopen().await,
                 }
                 let replayed = story.person.replay().unwrap();
@@ -214,7 +236,9 @@ fn whatever_the_rules_become_every_decision_can_be_made_again() {
                 has_what_it_needs(&story.person, &story.keepsake).await;
             }
             assert!(story.decisions > 10);
+            granted += story.granted;
         }
+        assert!(granted > 5, "{granted}");
     });
 }
 
