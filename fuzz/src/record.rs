@@ -220,8 +220,12 @@ pub fn record_head(data: &[u8]) {
     let signer = LocalSigner::generate(&mut SeededRng::new(1));
     let key = HeadKey::from_bytes(signer.public().as_ed25519().unwrap().as_bytes()).unwrap();
     assert!(Head::verify(data, &key).is_err());
+    let mut replica = Replica::new(StoreName::from_bytes([1; 16]), DatasetId::from_bytes([2; 16]));
+    let _ = replica.salvage(data, &[]);
     let signed = sign1::document(&signer, label::HEAD.as_bytes(), data).unwrap();
+    let salvaged = replica.salvage(&signed, &[]);
     if let Ok(head) = Head::verify(&signed, &key) {
+        assert_eq!(salvaged, Ok(head.seq()));
         assert_eq!(head.prev().is_none(), head.seq() == Seq::FIRST);
         assert!(head.follows(&head.pin()).is_ok());
         let other = altered(&signed, &[0, 0, 0, 1]);

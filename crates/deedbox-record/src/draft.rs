@@ -200,7 +200,8 @@ impl<'a> Draft<'a> {
         if !self.replica.is_accepted() {
             return Err(SealError::NotAccepted);
         }
-        let before = head.map(Head::seq).max(floor);
+        let last = self.replica.last();
+        let before = last.map(|last| last.seq()).max(floor);
         let seq = before.map_or(Some(Seq::FIRST), Seq::next).ok_or(SealError::Exhausted)?;
         let epoch = keys.current().ok_or(SealError::NoKey)?;
         let key = keys.key(epoch).ok_or(SealError::NoKey)?;
@@ -240,7 +241,7 @@ impl<'a> Draft<'a> {
             store,
             dataset,
             seq,
-            prev: head.map(|head| *head.hash()),
+            prev: last.map(|last| *last.hash()),
             root: root_of_sorted(&entries),
             count: u64::try_from(entries.len()).map_err(|_| SealError::Exhausted)?,
             epoch,

@@ -313,7 +313,6 @@ pub struct VerifiedGrant {
 /// What came of a grant: a state to be filled from the host, and what opens it.
 #[derive(Debug)]
 #[expect(clippy::exhaustive_enums, reason = "a grant is on a dataset or on objects of it")]
-#[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
 pub enum Granted {
     /// Read or write.
     Dataset {

@@ -111,6 +111,19 @@ impl Head {
         sign1::peek_kid(bytes).map_err(|_| HeadError::Malformed)
     }
 
+    /// Number and hash of a head that nobody may have signed.
+    pub(crate) fn peek_pin(bytes: &[u8]) -> Option<Pin> {
+        if bytes.len() > MAX_LEN {
+            return None;
+        }
+        let document = Document::parse(bytes).ok()?;
+        let claims = read(document.peek().payload(), Order::Canonical, &Limits::new(MAX_LEN)).ok()?;
+        let mut fields = claims.as_map()?.fields();
+        let (_store, _dataset) = (fields.required(1)?, fields.required(2)?);
+        let seq = Seq::decode(fields.required(3)?)?;
+        Some(Pin { seq, hash: Digest::from_bytes(sha256(bytes)) })
+    }
+
     /// Whether this head is the pinned one or comes after it.
     ///
     /// A later head that is not the very next is [`Freshness::Unknown`] by itself: the heads between would tell.

@@ -23,11 +23,13 @@ pub struct Replica {
     store: StoreName,
     dataset: DatasetId,
     head: Option<Head>,
-    // INVARIANT (state): ascending object ids; their root is the head's. Empty without a head.
+    // INVARIANT (state): ascending object ids; their root is the head's. Empty without a head, unless they were salvaged.
     entries: Vec<Entry>,
     /// The newest head whose freshness was known or accepted.
     pin: Option<Pin>,
     freshness: Freshness,
+    /// The head of a host's that is none, and that the next one takes the place of.
+    instead_of: Option<Pin>,
 }
 
 /// One object as a host answers it, or its removal from the dataset.
@@ -71,19 +73,43 @@ impl Replica {
     /// A dataset of which nothing is known yet: the first state of it will be of [`Freshness::Unknown`].
     #[must_use]
     pub const fn new(store: StoreName, dataset: DatasetId) -> Self {
-        Self { store, dataset, head: None, entries: Vec::new(), pin: None, freshness: Freshness::Unknown }
+        Self {
+            store,
+            dataset,
+            head: None,
+            entries: Vec::new(),
+            pin: None,
+            freshness: Freshness::Unknown,
+            instead_of: None,
+        }
     }
 
     /// A dataset that is made now: its first head is still to be signed.
     #[must_use]
     pub const fn create(store: StoreName, dataset: DatasetId) -> Self {
-        Self { store, dataset, head: None, entries: Vec::new(), pin: None, freshness: Freshness::Pinned }
+        Self {
+            store,
+            dataset,
+            head: None,
+            entries: Vec::new(),
+            pin: None,
+            freshness: Freshness::Pinned,
+            instead_of: None,
+        }
     }
 
     /// A dataset of which this client remembers the newest head it accepted, and no object.
     #[must_use]
     pub const fn pinned(store: StoreName, dataset: DatasetId, pin: Pin) -> Self {
-        Self { store, dataset, head: None, entries: Vec::new(), pin: Some(pin), freshness: Freshness::Pinned }
+        Self {
+            store,
+            dataset,
+            head: None,
+            entries: Vec::new(),
+            pin: Some(pin),
+            freshness: Freshness::Pinned,
+            instead_of: None,
+        }
     }
 
     /// The store, as the dataset's readers know it.
@@ -213,6 +239,32 @@ impl Replica {
         Ok(evidence)
     }
 
+    /// Takes what lies at a host as it is, because the person says so: where its newest head, `head`, was signed by nobody who
+    /// may, or is that of other objects, as whoever was let in to write can make it. Nothing vouches for this state but each
+    /// object for itself: what was left out does not show. Gives the number of that head. The next one takes its place:
+    /// [`Draft::sign_above`].
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] for what has not even a number, or an object that is told twice. The replica is then as it was.
+    pub fn salvage(&mut self, head: &[u8], objects: &[ChangedObject<'_>]) -> Result<Seq, HeadError> {
+        let pin = Head::peek_pin(head).ok_or(HeadError::Malformed)?;
+        let entry = |change: &ChangedObject<'_>| match *change {
+            ChangedObject::Put { object, seq, kind, bytes } => {
+                (object, Some(Entry::new(object, seq, kind, Digest::from_bytes(sha256(bytes)))))
+            }
+            ChangedObject::Removed(object) => (object, None),
+        };
+        let entries = merge_entries(&[], objects.iter().map(entry).collect()).ok_or(HeadError::Malformed)?;
+        (self.head, self.entries, self.pin) = (None, entries, None);
+        (self.freshness, self.instead_of) = (Freshness::Pinned, Some(pin));
+        Ok(pin.seq())
+    }
+
+    /// The head that the next one follows.
+    pub(crate) fn last(&self) -> Option<Pin> {
+        self.head.as_ref().map(Head::pin).or(self.instead_of)
+    }
+
     /// Opens an object that a host gave, if it is the one of the state.
     ///
     /// # Errors
@@ -250,9 +302,10 @@ impl Replica {
         if *part.dataset() != self.dataset || *part.head.store() != self.store {
             return Err(HeadError::WrongDataset);
         }
-        if part.head.prev() != self.head.as_ref().map(Head::hash) {
+        if part.head.prev() != self.last().as_ref().map(Pin::hash) {
             return Err(fork);
         }
+        self.instead_of = None;
         self.pin = Some(part.head.pin());
         self.freshness = Freshness::Pinned;
         let applied = Applied { seq: part.head.seq(), freshness: self.freshness };
@@ -264,7 +317,7 @@ impl Replica {
     pub(crate) fn is_accepted(&self) -> bool {
         match (&self.head, &self.pin) {
             (Some(head), Some(pin)) => head.pin() == *pin,
-            // Nothing but a dataset that is made now may be written without a state.
+            // Nothing but a dataset that is made now, or was salvaged, may be written without a state.
             (None, None) => self.freshness == Freshness::Pinned,
             _ => false,
         }

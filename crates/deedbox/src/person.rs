@@ -603,15 +603,15 @@ impl<H: HostClient> Open<H> {
         let share = HostShare::from_bytes(owner.share(epoch.get(), now).await?);
         let keys = root.meta_keys(&share, epoch);
         let pinned = pin(DatasetId::META);
-        let meta = Shelf::verified(name, DatasetId::META, pinned, &keys, download, older.as_deref_mut())?;
+        let meta = Shelf::verified(name, DatasetId::META, false, pinned, &keys, download, older.as_deref_mut())?;
         let keyring = meta.open(&ObjectId::KEYRING, &keys)?.ok_or(PersonError::Damaged)?;
         let keyring = Keyring::decode(keyring.payload())?;
         let mut shelves = BTreeMap::new();
         for dataset in keyring.datasets() {
             let (id, pin) = (*dataset.id(), pin(*dataset.id()));
             let download = Shelf::fetch(&owner, id, pin, now).await?;
-            let older = older.as_deref_mut();
-            let shelf = Shelf::verified(*dataset.store(), id, pin, dataset.keys(), download, older)?;
+            let (older, is_field) = (older.as_deref_mut(), dataset.granularity() == Granularity::Field);
+            let shelf = Shelf::verified(*dataset.store(), id, is_field, pin, dataset.keys(), download, older)?;
             shelves.insert(id, shelf);
         }
         let open = Self::assemble(owner, root, header, share, epoch, keyring, meta, shelves)?;

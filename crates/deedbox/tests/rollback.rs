@@ -199,7 +199,7 @@ fn a_loss_is_named_and_accepted_or_nothing_changes() {
         host.restore(&back_up);
         let secret = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
         let rolled_back = async |pins: &Pins| {
-            Person::locate(host.clone(), keepsake.store).await.unwrap().rolled_back(&secret, pins).await
+            Person::locate(host.clone(), keepsake.store).await.unwrap().rolled_back(&secret, Some(pins)).await
         };
         let person = rolled_back(&pins).await.unwrap();
         let loss = person.loss();
@@ -209,7 +209,7 @@ fn a_loss_is_named_and_accepted_or_nothing_changes() {
         }
         assert!(!titles.contains(&Some("health")) && loss.slots);
         for lost in &loss.datasets {
-            assert!(lost.held.is_none_or(|held| held < lost.seen) && lost.held.is_some() == lost.since.is_some());
+            assert!(lost.held.is_none_or(|held| Some(held) < lost.seen) && lost.held.is_some() == lost.since.is_some());
         }
         // Looked at and left alone, nothing has changed: it is refused as before.
         drop(person);
@@ -247,7 +247,7 @@ fn a_root_of_before_is_accepted_by_nobody() {
         host.restore(&back_up);
         let secret = Secret::RecoveryPhrase(&keepsake.recovery_phrase);
         let locked = Person::locate(host.clone(), keepsake.store).await.unwrap();
-        assert_eq!(refused(locked.rolled_back(&secret, &pins).await), "Unlock.HeaderRolledBack");
+        assert_eq!(refused(locked.rolled_back(&secret, Some(&pins)).await), "Unlock.HeaderRolledBack");
         assert_eq!(refused(person.restore_host().await), "Unlock.HeaderRolledBack");
     });
 }

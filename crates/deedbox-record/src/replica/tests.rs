@@ -303,6 +303,50 @@ fn each_lie_has_its_error() {
 }
 
 #[test]
+fn what_lies_under_a_wrong_head_is_salvaged_and_the_next_head_takes_its_place() {
+    let (keyring, writer, host) = written(1);
+    let (keys, seq) = (keyring.datasets()[0].keys(), |n| Seq::new(n).unwrap());
+    // Whoever may write signs a head, and sends other objects: one is left out, one is of another place.
+    let mut lies = Content::new();
+    lies.insert(id(1), host.states[4][&id(1)].clone());
+    lies.insert(id(9), host.states[4][&id(3)].clone());
+    let objects: Vec<_> = lies
+        .iter()
+        .map(|(object, (seq, kind, bytes))| ChangedObject::Put { object: *object, seq: *seq, kind: *kind, bytes })
+        .collect();
+    let newest = host.heads[4].as_slice();
+    let mut replica = Replica::pinned(writer.store, writer.dataset, *writer.pin().unwrap());
+    assert_eq!(replica.resync(&[newest], &objects, keys).unwrap_err(), HeadError::CountMismatch);
+    assert_eq!(replica.salvage(b"no head", &objects), Err(HeadError::Malformed));
+    assert_eq!(replica.salvage(newest, &[objects[0], objects[0]]), Err(HeadError::Malformed));
+    assert_eq!(replica.pin(), writer.pin());
+
+    assert_eq!(replica.salvage(newest, &objects), Ok(seq(5)));
+    let bytes = |object| lies[&object].2.as_slice();
+    assert_eq!(text_of(&replica.open(&id(1), bytes(id(1)), keys).unwrap()), "one again");
+    assert_eq!(replica.open(&id(9), bytes(id(9)), keys).unwrap_err(), OpenError::Rejected);
+    let mut draft = replica.draft();
+    draft.purge(id(9));
+    let part = draft.sign_above(seq(7), keys, Timestamp::from_secs(9), &mut SeededRng::new(80)).unwrap();
+    assert_eq!(
+        (part.expect(), part.head().seq(), part.head().count()),
+        (Some(writer.head().unwrap().hash()), seq(8), 1)
+    );
+    let head = part.head_bytes().to_vec();
+    let _ = replica.committed(part).unwrap();
+    // From then on it is a state as any other.
+    let mut fresh = Replica::new(writer.store, writer.dataset);
+    assert_eq!(fresh.resync(&[&head], &objects[..1], keys).unwrap().seq(), seq(8));
+    let part = replica.draft().sign(keys, Timestamp::from_secs(9), &mut SeededRng::new(81)).unwrap();
+    assert_eq!((part.expect(), part.head().seq()), (Some(replica.head().unwrap().hash()), seq(9)));
+    // Without a floor the number is that of the head whose place it takes, and one.
+    let mut replica = Replica::new(writer.store, writer.dataset);
+    let _ = replica.salvage(newest, &objects).unwrap();
+    let part = replica.draft().sign(keys, Timestamp::from_secs(9), &mut SeededRng::new(82)).unwrap();
+    assert_eq!(part.head().seq(), seq(6));
+}
+
+#[test]
 fn a_head_of_another_key_or_an_earlier_epoch_is_refused() {
     let (keyring, writer, host) = written(1);
     let keys = keyring.datasets()[0].keys();

@@ -325,7 +325,7 @@ impl<H: HostClient> Open<H> {
         }
     }
 
-    fn grants(&self) -> Result<Vec<Granted>, PersonError> {
+    pub(super) fn grants(&self) -> Result<Vec<Granted>, PersonError> {
         let dataset = self.dataset(GRANTS)?;
         let shelf = self.shelves.get(dataset.id()).ok_or(PersonError::Damaged)?;
         let read = |record: &Record| Granted::from_item(record.value().as_item()).ok_or(PersonError::Damaged);
@@ -425,18 +425,29 @@ impl<H: HostClient> Open<H> {
         revoked: &[Granted],
         now: Timestamp,
     ) -> Result<(), PersonError> {
-        let shelf = *self.dataset(GRANTS)?.id();
-        let digest = change.rules.as_ref().map_or(self.rules.digest, |rules| rules.digest);
-        for granted in revoked {
-            self.owner.revoke(granted.capability, now).await?;
-            change.purges.push((shelf, self.dataset(GRANTS)?.name_key().object_id(&granted.name())));
-            change.log(granted.entry(digest, now));
-        }
+        self.shut_out(&mut change, revoked, now).await?;
         let datasets: BTreeSet<DatasetId> = revoked.iter().map(|granted| granted.dataset).collect();
         if datasets.is_empty() {
             return self.commit(change, now).await;
         }
         self.renew(&datasets.into_iter().collect::<Vec<_>>(), change, false, now).await
+    }
+
+    /// Has the host let the holders of grants in no more, and takes the grants out of the box with a change.
+    pub(super) async fn shut_out(
+        &self,
+        change: &mut Change,
+        revoked: &[Granted],
+        now: Timestamp,
+    ) -> Result<(), PersonError> {
+        let grants = self.dataset(GRANTS)?;
+        let digest = change.rules.as_ref().map_or(self.rules.digest, |rules| rules.digest);
+        for granted in revoked {
+            self.owner.revoke(granted.capability, now).await?;
+            change.purges.push((*grants.id(), grants.name_key().object_id(&granted.name())));
+            change.log(granted.entry(digest, now));
+        }
+        Ok(())
     }
 
     /// The dataset's present epoch.

@@ -1,4 +1,5 @@
-//! After a host came back with an older state: the newer one is brought back, or the person accepts what is lost.
+//! After a host came back with an older state: the newer one is brought back, or the person accepts what is lost. So with what
+//! somebody damaged who was let in to write.
 
 use std::{
     collections::BTreeMap,
@@ -9,15 +10,15 @@ use std::{
 use deedbox_audit::{Entry, EntryKind};
 use deedbox_cose::sha256;
 use deedbox_host::{HostError, wire};
-use deedbox_model::{DatasetId, Digest, FieldPath, StoreName, Timestamp};
+use deedbox_model::{DatasetId, Digest, FieldPath, Seq, StoreName, Timestamp};
 use deedbox_record::{
-    BundleDataset, ChangedObject, Dataset, Header, HostShare, Replica, Root, UnlockError, VerifiedBundle,
+    BundleDataset, ChangedObject, Dataset, GrantScope, Header, HostShare, Replica, Root, UnlockError, VerifiedBundle,
 };
 use deedbox_store::HeadHash;
 
 use super::{
-    LOG, Locked, Open, Person, Pins, Secret, bundle,
-    shelf::{Older, Shelf},
+    Granted, Keys, LOG, Locked, Open, Person, Pins, Secret, bundle,
+    shelf::{Found, Older, Shelf},
     unlock,
 };
 use crate::{
@@ -44,10 +45,10 @@ impl fmt::Debug for Restored {
     }
 }
 
-/// A box of which the host has an older or another state than the device has seen: read and verified, and not accepted yet.
+/// A box of which the host has an older or another state than the device has seen, or a damaged one: read, and not accepted yet.
 pub struct RolledBack<H> {
     open: Open<H>,
-    pins: Pins,
+    pins: Option<Pins>,
     older: Vec<Older>,
     loss: Loss,
 }
@@ -56,7 +57,7 @@ pub struct RolledBack<H> {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Loss {
-    /// The datasets that are older than what the device has seen, or other; none when nothing is lost.
+    /// The datasets that are older than what the device has seen, or other, or damaged; none when nothing is lost.
     pub datasets: Vec<LostDataset>,
     /// Whether ways to open the box were added, changed or taken away since. Those of before are in force again.
     pub slots: bool,
@@ -69,13 +70,16 @@ pub struct LostDataset {
     /// Its title; none for a dataset that is lost as a whole. `deedbox:policy` are the rules, `deedbox:log` is the log,
     /// `deedbox:connections`, `deedbox:grants`, `deedbox:credentials` and `deedbox:files` are what they say.
     pub title: Option<String>,
-    /// The number of the newest state that the device has seen.
-    pub seen: u64,
+    /// The number of the newest state that the device has seen; none without pins.
+    pub seen: Option<u64>,
     /// The number of the host's state; none for a dataset that is lost as a whole. Where it is not lower than `seen`, another
-    /// device went on from an older state.
+    /// device went on from an older state, or it is damaged.
     pub held: Option<u64>,
-    /// When the host's state was signed: what was written later is lost.
+    /// When the host's state was signed: what was written later is lost. None for a damaged one.
     pub since: Option<Timestamp>,
+    /// Where what the host has is not what its head stands for, as whoever was granted to write can make it: how many objects
+    /// open for nobody, and go. All others are kept as they are; what was taken out does not show.
+    pub damaged: Option<usize>,
 }
 
 /// Prints counts.
@@ -88,46 +92,63 @@ impl fmt::Debug for Loss {
 /// Prints no title.
 impl fmt::Debug for LostDataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seen, held, since, .. } = self;
+        let Self { seen, held, since, damaged, .. } = self;
         let mut out = f.debug_struct("LostDataset");
-        out.field("seen", seen).field("held", held).field("since", since).finish_non_exhaustive()
+        out.field("seen", seen).field("held", held).field("since", since);
+        out.field("damaged", damaged).finish_non_exhaustive()
     }
 }
 
 impl<H: HostClient> Person<Locked<H>> {
     /// Reads a box that [`Person::unlock`] refused with `Rollback` or `Fork`, or with `HeaderRolledBack`: to see what is lost, and to
-    /// accept it where no device and no bundle has the newer state. Nothing is written before [`Person::accept`].
+    /// accept it where no device and no bundle has the newer state. Or one that it refused with any other [`PersonError::Head`],
+    /// because somebody who was granted to write a dataset has damaged it: to keep what opens. Nothing is written before
+    /// [`Person::accept`].
     ///
     /// # Errors
-    /// As [`Person::unlock`], but for the age of what the host has. [`PersonError::Unlock`]: `HeaderRolledBack` when the root was
+    /// As [`Person::unlock`], but for the age of what the host has, and heads of the person's fields. The box's own things are as
+    /// they were signed, or nothing is read: nobody else was let in to write them. [`PersonError::Unlock`]: `HeaderRolledBack` when the root was
     /// replaced since: who was to be shut out by that would be let in again. [`PersonError::Host`]: `NotFound` when the host's share
     /// for the older keyring is gone, as it is after an erasure; then nobody opens it.
-    pub async fn rolled_back(self, secret: &Secret<'_>, pins: &Pins) -> Result<Person<RolledBack<H>>, PersonError> {
+    pub async fn rolled_back(
+        self,
+        secret: &Secret<'_>,
+        pins: Option<&Pins>,
+    ) -> Result<Person<RolledBack<H>>, PersonError> {
         let Locked { client, header } = self.state;
         let root = unlock(&header, secret)?;
-        if let Some(pinned) = &pins.owner {
+        if let Some(pinned) = pins.and_then(|pins| pins.owner.as_ref()) {
             header.check_owner(&root, pinned)?;
         }
         let (owner, mut older) = (Owner::new(client, &root), Vec::new());
-        let open = Open::read(owner, root, header, Some(pins), Some(&mut older)).await?;
+        let open = Open::read(owner, root, header, pins, Some(&mut older)).await?;
         let lost = |older: &Older| LostDataset {
             title: open.keyring.dataset(&older.dataset).map(|dataset| dataset.title().to_owned()),
-            seen: older.pinned.get(),
+            seen: older.pinned.map(Seq::get),
             held: Some(older.held.get()),
-            since: Some(older.time),
+            since: match older.found {
+                Found::State(time) => Some(time),
+                Found::Damaged(_) => None,
+            },
+            damaged: match older.found {
+                Found::State(_) => None,
+                Found::Damaged(unopened) => Some(unopened),
+            },
         };
         // The meta dataset holds the keyring, which is the sum of the others.
         let mut datasets: Vec<LostDataset> =
             older.iter().filter(|older| older.dataset != DatasetId::META).map(lost).collect();
-        let gone = pins.heads.iter().filter(|(id, _)| **id != DatasetId::META && !open.shelves.contains_key(id));
+        let pinned = pins.iter().flat_map(|pins| &pins.heads);
+        let gone = pinned.filter(|(id, _)| **id != DatasetId::META && !open.shelves.contains_key(id));
         datasets.extend(gone.map(|(_, pin)| LostDataset {
             title: None,
-            seen: pin.seq().get(),
+            seen: Some(pin.seq().get()),
             held: None,
             since: None,
+            damaged: None,
         }));
-        let loss = Loss { datasets, slots: open.header.version() < pins.header };
-        Ok(Person { state: RolledBack { open, pins: pins.clone(), older, loss } })
+        let loss = Loss { datasets, slots: pins.is_some_and(|pins| open.header.version() < pins.header) };
+        Ok(Person { state: RolledBack { open, pins: pins.cloned(), older, loss } })
     }
 }
 
@@ -141,6 +162,9 @@ impl<H: HostClient> Person<RolledBack<H>> {
     /// Accepts the loss: the person's decision, which nothing in this library takes for them. Rules, grants and withdrawals of
     /// since are undone with the rest: look at the rules and at [`Person::grants`] first, then at what else has to be done again.
     ///
+    /// A damaged dataset gets new keys, and grants to write it are taken back, whoever it was; who may read it needs the new keys:
+    /// see [`Person::outdated_grants`].
+    ///
     /// The next heads have numbers above all that the device has seen, and the log says, with the digest of the pins that were
     /// given up, that it happened. Another device that saw what is lost gets `Fork`, and accepts likewise. Connections go on as
     /// after a restored back-up, with numbers that were never used.
@@ -151,15 +175,33 @@ impl<H: HostClient> Person<RolledBack<H>> {
     pub async fn accept(self) -> Result<Person<Open<H>>, PersonError> {
         let RolledBack { mut open, pins, older, .. } = self.state;
         let now = system::now();
-        if open.header.version() < pins.header {
-            let above = pins.header.checked_add(1).ok_or(UnlockError::Limit)?;
+        let seen = pins.as_ref().map_or(0, |pins| pins.header);
+        if open.header.version() < seen {
+            let above = seen.checked_add(1).ok_or(UnlockError::Limit)?;
             let header = open.header.numbered(&open.root, above)?;
             open.lead_header(open.header.version(), &header, now).await?;
             open.header = header;
         }
         let mut change = open.change();
-        change.above = older.iter().filter(|of| of.held <= of.pinned).map(|of| (of.dataset, of.pinned)).collect();
-        change.log(open.alarm(Some(&pins), now));
+        let damaged: Vec<DatasetId> =
+            older.iter().filter(|of| matches!(of.found, Found::Damaged(_))).map(|of| of.dataset).collect();
+        for of in &older {
+            match of.pinned.filter(|pinned| of.held <= *pinned) {
+                Some(pinned) => change.above.insert(of.dataset, pinned),
+                None if damaged.contains(&of.dataset) => change.above.insert(of.dataset, of.held),
+                None => None,
+            };
+        }
+        if !damaged.is_empty() {
+            let is_let_in =
+                |granted: &Granted| granted.scope == GrantScope::Write && damaged.contains(&granted.dataset);
+            let writers: Vec<Granted> = open.grants()?.into_iter().filter(is_let_in).collect();
+            open.shut_out(&mut change, &writers, now).await?;
+            let mut keyring = open.keyring.working_copy()?;
+            open.begin_epochs(&damaged, &mut keyring, &mut change)?;
+            change.keys = Some(Keys::of(keyring));
+        }
+        change.log(open.alarm(pins.as_ref(), now));
         // An old copy: each connection goes on as another device from its next change on, and pins say so until then.
         open.pinned = false;
         open.commit(change, now).await?;
@@ -263,7 +305,7 @@ impl<H: HostClient> Open<H> {
             };
             let rows = of.objects().filter_map(row).collect();
             let download = Download { heads: vec![of.head().to_vec()], rows };
-            Ok::<_, PersonError>((id, Shelf::verified(*replica.store(), id, pin, keys, download, None)?))
+            Ok::<_, PersonError>((id, Shelf::verified(*replica.store(), id, false, pin, keys, download, None)?))
         };
         let shelves = verified.datasets().iter().zip(verified.replicas()).map(|(of, replica)| shelf(of, replica));
         let mut shelves = shelves.collect::<Result<BTreeMap<_, _>, _>>()?;

@@ -19,13 +19,20 @@ use crate::{
     error::PersonError,
 };
 
-/// A dataset of which the host has an older or another state than the pinned one.
+/// A dataset of which the host has an older or another state than the pinned one, or none that its head stands for.
 pub(super) struct Older {
     pub(super) dataset: DatasetId,
-    pub(super) pinned: Seq,
+    pub(super) pinned: Option<Seq>,
     pub(super) held: Seq,
-    /// When the state that the host has was signed.
-    pub(super) time: Timestamp,
+    pub(super) found: Found,
+}
+
+/// What the host has of a dataset.
+pub(super) enum Found {
+    /// A state that was signed at that time.
+    State(Timestamp),
+    /// Objects under a head that is not theirs; so many of them open for nobody.
+    Damaged(usize),
 }
 
 pub(super) struct Shelf {
@@ -70,10 +77,12 @@ impl Shelf {
     }
 
     /// Verifies what was fetched against its signed head, and that against the pin. With `older` an older or another state than
-    /// the pinned one is taken too, and noted there: for the person to accept.
+    /// the pinned one is taken too, and of the person's fields what lies under a wrong head, and noted there: for the person to
+    /// accept.
     pub(super) fn verified(
         store: StoreName,
         dataset: DatasetId,
+        is_field: bool,
         pin: Option<Pin>,
         keys: &EpochKeys,
         download: Download,
@@ -89,16 +98,26 @@ impl Shelf {
             .iter()
             .map(|row| ChangedObject::Put { object: row.object, seq: row.seq, kind: row.kind, bytes: &row.body })
             .collect();
+        let newest = heads.last().copied().unwrap_or_default();
+        let pinned = pin.map(|pin| pin.seq());
+        let mut salvaged = None;
         match (replica.resync(&heads, &rows, keys), older) {
-            (Err(HeadError::Rollback { .. } | HeadError::Fork { .. }), Some(older)) => {
-                let evidence = replica.accept_rollback(&heads, &rows, keys)?;
-                let time = replica.head().map(Head::time);
-                older.extend(evidence.before().zip(time).map(|(pinned, time)| Older {
-                    dataset,
-                    pinned: pinned.seq(),
-                    held: evidence.after().seq(),
-                    time,
-                }));
+            (Err(error), Some(older)) => {
+                // Between the pin and the newest one there may be heads that are none.
+                let is_older = matches!(error, HeadError::Rollback { .. } | HeadError::Fork { .. });
+                let heads = if is_older { heads.as_slice() } else { &[newest] };
+                match (replica.accept_rollback(heads, &rows, keys), replica.head().map(Head::time)) {
+                    (Ok(evidence), Some(time)) => {
+                        let (held, found) = (evidence.after().seq(), Found::State(time));
+                        older.push(Older { dataset, pinned, held, found });
+                    }
+                    (Err(_), _) if is_field => {
+                        let held = replica.salvage(newest, &rows)?;
+                        salvaged = Some((older, held));
+                    }
+                    (Err(error), _) => return Err(error.into()),
+                    (Ok(_), None) => return Err(PersonError::Damaged),
+                }
             }
             (applied, _) => {
                 if applied?.freshness() == Freshness::Unknown {
@@ -107,9 +126,14 @@ impl Shelf {
                 }
             }
         }
-        let head = download.heads.last().cloned().unwrap_or_default();
+        let head = newest.to_vec();
         let objects = download.rows.into_iter().map(|row| (row.object, row.body)).collect();
-        Ok(Self { replica, objects, head, migrations: Arc::default() })
+        let shelf = Self { replica, objects, head, migrations: Arc::default() };
+        if let Some((older, held)) = salvaged {
+            let found = Found::Damaged(shelf.unopened(keys).len());
+            older.push(Older { dataset, pinned, held, found });
+        }
+        Ok(shelf)
     }
 
     pub(super) fn head(&self) -> &[u8] {

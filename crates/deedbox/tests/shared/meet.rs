@@ -1,20 +1,22 @@
 //! First contact, for tests that begin after it.
 
 use deedbox::{
-    LocalHost,
-    host::{MemoryStorage, system_clock},
+    HostClient,
+    host::system_clock,
     parts::{
         connect::{Invitation, Link, Offer, Wish},
-        model::{Digest, Name, Timestamp},
+        model::{Digest, Name},
     },
     person::{Channel, Open, Person},
     provider::{Provider, Session},
 };
 
-type Box = Person<Open<LocalHost<MemoryStorage, fn() -> Timestamp>>>;
-
 /// The person takes the provider's invitation, under a name of the person's own for it.
-pub(crate) async fn connect(person: &mut Box, provider: &Provider, party: &str) -> (Channel, Session) {
+pub(crate) async fn connect<H: HostClient>(
+    person: &mut Person<Open<H>>,
+    provider: &Provider,
+    party: &str,
+) -> (Channel, Session) {
     let offer = Offer {
         endpoint: format!("{}/deedbox", provider.uri()),
         not_after: system_clock().saturating_add_secs(3_600),
