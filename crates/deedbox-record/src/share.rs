@@ -71,10 +71,10 @@ pub(crate) fn map<T: Sync, D: Send>(items: &[T], work: impl Fn(&T) -> D + Sync) 
 
 /// So many items that taking them costs little beside the work on them, which is some microseconds each.
 const BATCH: usize = 32;
-/// Whether there is a core beside this one.
+/// How many threads may help beside this one.
 #[cfg(feature = "std")]
-pub(crate) fn has_helpers() -> bool {
-    *HELPERS > 0
+pub(crate) fn helpers() -> usize {
+    *HELPERS
 }
 
 /// How many cores there are beside this one.

@@ -473,6 +473,20 @@ fn content_goes_on_where_the_source_had_to_wait() {
 }
 
 #[test]
+fn many_are_written_at_once_with_no_more_threads_than_cores() {
+    let content = content(200_000);
+    let mut sealers: Vec<_> = (0..12).map(|seed| sealer(seed, Vec::new())).collect();
+    for piece in content.chunks(70_000) {
+        sealers.iter_mut().for_each(|sealer| sealer.write_all(piece).unwrap());
+        assert!(super::worker::count() <= crate::share::helpers());
+    }
+    for (seed, sealer) in (0..).zip(sealers) {
+        let (_, object) = sealer.finish(None).unwrap();
+        assert!(object == sealed(&content, seed).0);
+    }
+}
+
+#[test]
 fn memory_is_constant() {
     let mut sealer = sealer(3, Disk { bytes: Vec::new(), room: usize::MAX, longest: 0 });
     assert!(sealer.buffered() < 2 * SEALED_CHUNK);

@@ -6,14 +6,17 @@ use alloc::{
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
 use crate::{
     BlobError,
     chunk::{Chunks, SEALED_CHUNK, TAG},
-    share::has_helpers,
+    share::helpers,
     wipe::Wiped,
 };
 
@@ -32,6 +35,25 @@ pub(super) struct Sealing {
     pending: usize,
     /// The number of the chunk that the next batch to be given back begins with.
     next: u64,
+}
+
+/// Leave to be one of the workers of this process. Who seals many blobs at once, such as a service that is slow to be given
+/// them, has no thread for each.
+struct Permit;
+
+static WORKERS: AtomicUsize = AtomicUsize::new(0);
+
+impl Permit {
+    fn take() -> Option<Self> {
+        let more = |count: usize| count.checked_add(1).filter(|count| *count <= helpers());
+        WORKERS.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok().map(|_| Self)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        WORKERS.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 struct Queue {
@@ -56,19 +78,26 @@ impl Sealing {
 
     /// Takes a batch; no thread is started for a first one, which may be all there is.
     pub(super) fn give(&mut self, batch: Batch) -> Result<(), BlobError> {
-        if batch.index > 0 && !self.has_worker && has_helpers() {
-            let queue = Arc::clone(&self.queue);
-            let work = move || {
-                // Whoever writes must not wait for what nobody seals.
-                let _ = catch_unwind(AssertUnwindSafe(|| queue.work()));
-                queue.end();
-            };
-            self.has_worker = thread::Builder::new().spawn(work).is_ok();
+        if batch.index > 0 && !self.has_worker {
+            self.has_worker = self.start_worker().is_some();
         }
         self.pending = self.pending.saturating_add(1);
         self.queue.lock()?.waiting.push_back(batch);
         self.queue.changed.notify_one();
         Ok(())
+    }
+
+    /// Nothing when there is no thread to be had, or as many as there are cores work for other blobs.
+    fn start_worker(&self) -> Option<()> {
+        let permit = Permit::take()?;
+        let queue = Arc::clone(&self.queue);
+        let work = move || {
+            // Whoever writes must not wait for what nobody seals.
+            let _ = catch_unwind(AssertUnwindSafe(|| queue.work()));
+            queue.end();
+            drop(permit);
+        };
+        thread::Builder::new().spawn(work).ok().map(drop)
     }
 
     /// The next batch, if it is sealed; with more than `most` of them here, once it is.
@@ -151,4 +180,9 @@ impl Queue {
         }
         self.changed.notify_all();
     }
+}
+
+#[cfg(test)]
+pub(super) fn count() -> usize {
+    WORKERS.load(Ordering::Acquire)
 }

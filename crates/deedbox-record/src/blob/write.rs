@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Seals what is written to it as one blob and passes it on, in constant memory: five buffers of 64 KiB. After the first
-/// 16 KiB a thread on another core, if there is one, seals while more is written and hashed; it ends with this. So what was
+/// 16 KiB a thread on another core, if one is free, seals while more is written and hashed; it ends with this. So what was
 /// written, and an error of the writer below, may come out some buffers later, and with [`Write::flush`] or
 /// [`BlobSealer::finish`] at the latest.
 ///
