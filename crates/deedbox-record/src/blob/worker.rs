@@ -10,7 +10,7 @@ use std::{
         Condvar, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use crate::{
@@ -27,10 +27,10 @@ pub(super) struct Batch {
 }
 
 /// Takes batches and gives them back sealed, in order. A thread on another core seals while the next ones are written and
-/// hashed; whoever writes helps when that has too much to do. It ends, and its memory is wiped, when this is dropped.
+/// hashed; whoever writes helps when that has too much to do. It has ended, and its memory is wiped, once this is dropped.
 pub(super) struct Sealing {
     queue: Arc<Queue>,
-    has_worker: bool,
+    worker: Option<JoinHandle<()>>,
     /// How many were given and not taken back.
     pending: usize,
     /// The number of the chunk that the next batch to be given back begins with.
@@ -67,42 +67,51 @@ struct Batches {
     waiting: VecDeque<Batch>,
     /// By their numbers; `None` for one that could not be sealed.
     sealed: BTreeMap<u64, Option<Wiped>>,
+    is_last: bool,
     is_over: bool,
 }
 
 impl Sealing {
     pub(super) fn new(chunks: Chunks) -> Self {
         let queue = Queue { chunks, batches: Mutex::default(), changed: Condvar::new() };
-        Self { queue: Arc::new(queue), has_worker: false, pending: 0, next: 0 }
+        Self { queue: Arc::new(queue), worker: None, pending: 0, next: 0 }
     }
 
     /// Takes a batch; no thread is started for a first one, which may be all there is.
     pub(super) fn give(&mut self, batch: Batch) -> Result<(), BlobError> {
-        if batch.index > 0 && !self.has_worker {
-            self.has_worker = self.start_worker().is_some();
+        let mut batches = self.queue.lock()?;
+        if batch.index > 0 && self.worker.is_none() && !batches.is_last {
+            self.worker = self.start_worker();
         }
         self.pending = self.pending.saturating_add(1);
-        self.queue.lock()?.waiting.push_back(batch);
+        batches.waiting.push_back(batch);
+        self.queue.changed.notify_one();
+        Ok(())
+    }
+
+    /// Has the thread end when it has nothing to do, because no more than one batch is to come.
+    pub(super) fn end_soon(&self) -> Result<(), BlobError> {
+        self.queue.lock()?.is_last = true;
         self.queue.changed.notify_one();
         Ok(())
     }
 
     /// Nothing when there is no thread to be had, or as many as there are cores work for other blobs.
-    fn start_worker(&self) -> Option<()> {
+    fn start_worker(&self) -> Option<JoinHandle<()>> {
         let permit = Permit::take()?;
         let queue = Arc::clone(&self.queue);
         let work = move || {
+            let worked = catch_unwind(AssertUnwindSafe(|| queue.work()));
             // Whoever writes must not wait for what nobody seals.
-            let _ = catch_unwind(AssertUnwindSafe(|| queue.work()));
-            queue.end();
+            worked.unwrap_or_else(|_| queue.end());
             drop(permit);
         };
-        thread::Builder::new().spawn(work).ok().map(drop)
+        thread::Builder::new().spawn(work).ok()
     }
 
     /// The next batch, if it is sealed; with more than `most` of them here, once it is.
     pub(super) fn next(&mut self, most: usize) -> Result<Option<Wiped>, BlobError> {
-        let most = if self.has_worker { most } else { 0 };
+        let most = if self.worker.is_some() { most } else { 0 };
         let mut batches = self.queue.lock()?;
         loop {
             if let Some(sealed) = batches.sealed.remove(&self.next) {
@@ -136,6 +145,8 @@ impl Sealing {
 impl Drop for Sealing {
     fn drop(&mut self) {
         self.queue.end();
+        // It panics at nothing that could be told here.
+        let _ = self.worker.take().map(JoinHandle::join);
     }
 }
 
@@ -164,6 +175,7 @@ impl Queue {
                     drop(batches);
                     self.seal(batch).inspect(|_| self.changed.notify_one())
                 }
+                None if batches.is_last => return,
                 None => self.changed.wait(batches).map_err(|_| BlobError::Limit),
             };
             batches = match sealed {

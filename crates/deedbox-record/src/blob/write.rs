@@ -118,6 +118,7 @@ impl<W: Write> BlobSealer<W> {
     pub fn finish(mut self, media: Option<&str>) -> Result<(BlobRef, W), BlobError> {
         let media = checked_media(media)?;
         while self.pad()? {}
+        self.sealing.end_soon()?;
         // The last chunk is short, if need be empty: nothing else tells that the blob ends.
         self.batch.extend_from_slice(&[0; TAG]);
         self.pass_on()?;
