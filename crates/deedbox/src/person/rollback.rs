@@ -107,9 +107,9 @@ impl<H: HostClient> Person<Locked<H>> {
     ///
     /// # Errors
     /// As [`Person::unlock`], but for the age of what the host has, and heads of the person's fields. The box's own things are as
-    /// they were signed, or nothing is read: nobody else was let in to write them. [`PersonError::Unlock`]: `HeaderRolledBack` when the root was
-    /// replaced since: who was to be shut out by that would be let in again. [`PersonError::Host`]: `NotFound` when the host's share
-    /// for the older keyring is gone, as it is after an erasure; then nobody opens it.
+    /// they were signed, or nothing is read: nobody else was let in to write them. [`PersonError::Unlock`]: `HeaderRolledBack`
+    /// when the root was replaced since: who was to be shut out by that would be let in again. [`PersonError::Host`]: `NotFound`
+    /// when the host's share for the older keyring is gone, as it is after an erasure; then nobody opens it.
     pub async fn rolled_back(
         self,
         secret: &Secret<'_>,
